@@ -1,0 +1,68 @@
+"""What the compiled graph returns, and the protocol an engine implements."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Generic, NamedTuple, Protocol, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = TypeVar("Array")  # torch.Tensor inside the graph, numpy float32 outside
+
+
+class Outputs(NamedTuple, Generic[Array]):
+    """Outputs of the graph; the fields name its outputs. B batch, Q queries, O object classes, E CLIP embedding."""
+
+    human_boxes: Array  # [B, Q, 4] cxcywh in [0, 1] of the canvas
+    object_boxes: Array  # [B, Q, 4] cxcywh in [0, 1] of the canvas
+    object_logits: Array  # [B, Q, O + 1] before softmax or sigmoid; the last class is "no object"
+    interaction_embeddings: Array  # [B, Q, E] unit rows, to be scored against interaction classifiers
+    verb_embeddings: Array  # [B, Q, E] unit rows, to be scored against verb classifiers
+    clip_embedding: Array  # [B, E] unit rows, CLIP's embedding of the whole frame
+
+
+class Canvas(NamedTuple):
+    """A fixed frame size in pixels; frames of one canvas need neither resize nor padding."""
+
+    height: int
+    width: int
+
+    def __str__(self) -> str:
+        return f"{self.height}x{self.width}"
+
+
+class Engine(Protocol):
+    """Run the vision graph for one canvas. Used as a context manager, from one thread.
+
+    Raises from `infer`: `hoiclip.errors.InputError` for a wrong shape or dtype, before anything runs.
+    """
+
+    @property
+    def name(self) -> str:
+        """Runtime, device and precision, such as ``torch-cpu-fp32``."""
+        ...
+
+    @property
+    def canvas(self) -> Canvas:
+        """The only frame size this engine takes."""
+        ...
+
+    @property
+    def max_batch(self) -> int:
+        """The largest batch `infer` takes."""
+        ...
+
+    def infer(self, frames: NDArray[np.uint8]) -> Outputs[NDArray[np.float32]]:
+        """Return the outputs for RGB frames [B, H, W, 3] with 1 <= B <= `max_batch`, as arrays the caller owns."""
+        ...
+
+    def close(self) -> None:
+        """Free the runtime; safe to call twice."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
