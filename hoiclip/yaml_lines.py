@@ -1,0 +1,116 @@
+"""Read YAML and remember where each value stands, so that an error can name its line."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from hoiclip.errors import InputError
+
+Location = tuple[str | int, ...]
+Model = TypeVar("Model", bound=BaseModel)
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+
+
+class ConfigError(InputError):
+    """A configuration that cannot be right; the message begins with ``file:line``."""
+
+
+def load_config(path: Path, model: type[Model]) -> Model:
+    """Return `path` validated as `model`; ``${NAME}`` and ``${NAME:-default}`` come from the environment.
+
+    Raises ConfigError naming the file, the line, the key and, for an unknown key, the nearest known one. Values are
+    never shown: they may be secrets.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise ConfigError(f"{path}: cannot read the configuration: {reason}") from error
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        raise ConfigError(f"{path}{line}: not valid YAML: {getattr(error, 'problem', error)}") from error
+    if not isinstance(node, yaml.MappingNode):
+        raise ConfigError(f"{path}: expected `key: value` lines, got {'nothing' if node is None else 'something else'}")
+    lines: dict[Location, int] = {}
+    values = _read(node, (), lines, path)
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, model, lines, path)) from None
+
+
+def _read(node: yaml.Node, location: Location, lines: dict[Location, int], path: Path) -> Any:
+    lines.setdefault(location, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        result: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            key = str(key_node.value)
+            line = key_node.start_mark.line + 1
+            if key in result:
+                raise ConfigError(f"{path}:{line}: `{key}` is given twice; keep one")
+            lines[(*location, key)] = line
+            result[key] = _read(value_node, (*location, key), lines, path)
+        return result
+    if isinstance(node, yaml.SequenceNode):
+        return [_read(child, (*location, index), lines, path) for index, child in enumerate(node.value)]
+    if node.tag != "tag:yaml.org,2002:str":
+        return yaml.safe_load(yaml.serialize(node))
+    return _VARIABLE.sub(lambda match: _variable(match, node.start_mark.line + 1, path), node.value)
+
+
+def _variable(match: re.Match[str], line: int, path: Path) -> str:
+    name, default = match.groups()
+    value = os.environ.get(name, default)
+    if value is None:
+        raise ConfigError(f"{path}:{line}: environment variable {name} is not set; export it or write ${{{name}:-default}}")
+    return value
+
+
+def _explain(error: ValidationError, model: type[BaseModel], lines: dict[Location, int], path: Path) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    location = tuple(part for part in first["loc"])
+    while location not in lines and location:
+        location = location[:-1]
+    where = f"{path}:{lines.get(location, 1)}"
+    name = ".".join(str(part) for part in first["loc"]) or "configuration"
+    if first["type"] == "extra_forbidden":
+        known = sorted(_known_keys(model, first["loc"][:-1]))
+        near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.5)
+        hint = f"did you mean `{near[0]}`?" if near else f"known keys: {', '.join(known)}"
+        return f"{where}: unknown key `{name}`; {hint}"
+    more = error.error_count() - 1
+    rest = f" (and {more} more)" if more else ""
+    return f"{where}: `{name}`: {first['msg'].removeprefix('Value error, ')}{rest}"
+
+
+def _known_keys(model: type[BaseModel], location: Iterable[str | int]) -> set[str]:
+    """Follow `location` through nested models and lists to the model whose keys are wanted."""
+    current: Any = model
+    for part in location:
+        if isinstance(part, int):
+            continue
+        found = _model_in(current.model_fields[part].annotation) if part in current.model_fields else None
+        if found is None:
+            return set()
+        current = found
+    return set(current.model_fields)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in getattr(annotation, "__args__", ()):
+        if found := _model_in(argument):
+            return found
+    return None
