@@ -13,7 +13,7 @@ STAMP := $(VENV)/.ready
 .PHONY: help setup demo test check bench bench-gpu clean
 
 help:
-	@sed -n 's/^#   //p' Makefile
+	@sed -n "s|^#   ||p" Makefile
 
 setup: $(STAMP)
 

@@ -1,0 +1,32 @@
+"""`hoistream validate`: check a configuration before it runs anywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def validate(
+    config: Annotated[Path, typer.Argument(help="The YAML file that `hoistream run` would take.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the full configuration, defaults included.")] = False,
+) -> None:
+    """Check a configuration without connecting to anything: keys, values, files, environment variables.
+
+    Example: hoistream validate configs/cameras.yaml
+    """
+    import json
+
+    from stream.config import RunConfig
+    from stream.deployment import check_files
+    from hoiclip.yaml_lines import load_config
+    from stream.redaction import redact
+
+    settings = load_config(config, RunConfig)
+    check_files(settings, config)
+    if as_json:
+        typer.echo(redact(json.dumps(settings.model_dump(mode="json"), indent=2)))
+        return
+    live = sum(source.live for source in settings.sources)
+    typer.echo(f"{config}: valid. {live} live, {len(settings.sources) - live} file; sinks: {redact(', '.join(settings.sinks))}")
