@@ -1,0 +1,170 @@
+"""What is published: interaction events, coverage gaps and source states, schema version 1.
+
+Imports nothing but pydantic, so a subscriber needs no torch. Times on the media's clock are seconds from the start of
+the source's run (for a recording: of the file); wall-clock times are UTC and named in `CLOCK_FIELDS`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal, TypedDict
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
+
+SCHEMA_VERSION: Final = 1
+
+CLOCK_FIELDS: Final = frozenset({"capture_time", "published_time", "from_time", "to_time"})
+"""Fields that hold a wall clock: the only ones that differ when the same file is processed again."""
+
+
+def _tenth(value: float) -> float:
+    return round(value, 1)
+
+
+def _milli(value: float) -> float:
+    return round(value, 3)
+
+
+def _score(value: float) -> float:
+    return round(value, 4)
+
+
+# Rounding belongs to the schema: it makes events short, and equal where arithmetic differs in the last bits.
+Pixel = Annotated[float, AfterValidator(_tenth)]
+MediaSeconds = Annotated[float, AfterValidator(_milli)]
+Score = Annotated[float, Field(ge=0.0, le=1.0), AfterValidator(_score)]
+Box = tuple[Pixel, Pixel, Pixel, Pixel]
+
+
+class _Event(BaseModel):
+    """What every event carries."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    event_id: str = Field(description="Unique and repeatable: deduplicate by it. Equal for replays of one event.")
+    run_id: str = Field(description="One run of one source configuration; repeatable for recordings.")
+    source_id: str = Field(description="The camera's or the file's name in the configuration.")
+    seq: int = Field(ge=1, description="Counts the events of this source in this run, without holes.")
+    media_time_s: MediaSeconds = Field(description="Position in the media, in seconds.")
+    capture_time: AwareDatetime | None = Field(
+        None, description="When the frame was captured, UTC; null where a recording does not say."
+    )
+    published_time: AwareDatetime | None = Field(None, description="When the publisher accepted the event, UTC.")
+
+    @property
+    def clock(self) -> datetime | None:
+        """The best wall time known: capture, else publication."""
+        return self.capture_time or self.published_time
+
+
+class InteractionEvent(_Event):
+    """A human and an object began an interaction, still are in it, or ended it.
+
+    The events of one interaction share `interaction_id`: one `started`, any number of `updated`, one `ended`.
+    """
+
+    type: Literal["started", "updated", "ended"]
+    interaction_id: str = Field(description="Shared by the started, updated and ended events of one interaction.")
+    pair_id: int = Field(description="The tracked (human, object) pair; unique in source and run.")
+    human_id: int = Field(
+        description="The tracked human, the same over several interactions; unique in source and run."
+    )
+    object_id: int = Field(description="The tracked object; unique in source and run.")
+    verb: str = Field(description="Such as `ride`; for a free-text interaction its whole name.")
+    object: str = Field(description="Object class such as `bicycle`.")
+    interaction: str = Field(description="Name to show, such as `ride bicycle`.")
+    prompt: str = Field(description="The text whose CLIP embedding the score was measured against.")
+    score: Score = Field(description="Smoothed score at this moment.")
+    peak_score: Score = Field(description="Highest smoothed score since the start.")
+    human_box_xyxy_px: Box = Field(description="Left, top, right, bottom in source pixels, to 0.1 px.")
+    object_box_xyxy_px: Box = Field(description="Left, top, right, bottom in source pixels, to 0.1 px.")
+    frame_width_px: int = Field(ge=1, description="Width of the source frame, after rotation.")
+    frame_height_px: int = Field(ge=1, description="Height of the source frame, after rotation.")
+    started_media_s: MediaSeconds = Field(description="Media time at which the interaction began.")
+    duration_s: MediaSeconds = Field(ge=0, description="Seconds of media time since the start.")
+    reason: str = Field(description="Code of why this event came, such as `score` or `lost`; see docs/events.md.")
+    why: str = Field(description="The same for people, with the numbers that decided.")
+    model_fingerprint: str = Field(description="Hash of the weights.")
+    vocabulary_fingerprint: str = Field(description="Hash of the names and prompts in use.")
+
+
+class CoverageGapEvent(_Event):
+    """A stretch in which the source could not be seen: nothing can be said about it."""
+
+    type: Literal["coverage_gap"] = "coverage_gap"
+    from_media_s: MediaSeconds = Field(description="Media time of the last frame seen before.")
+    to_media_s: MediaSeconds = Field(description="Media time of the first frame seen after, or of the end.")
+    from_time: AwareDatetime | None = Field(None, description="Wall time of the beginning, UTC.")
+    to_time: AwareDatetime | None = Field(None, description="Wall time of the end, UTC.")
+    blind_s: MediaSeconds = Field(ge=0, description="Length in seconds.")
+    reason: str = Field(description="Code such as `stalled`, `refused`, `ended`, `corrupt`, `crashed`.")
+    why: str = Field("", description="The same for people.")
+
+
+class SourceStateEvent(_Event):
+    """A source was opened, lost or finished."""
+
+    type: Literal["source_state"] = "source_state"
+    state: Literal["opened", "lost", "ended", "failed"]
+    why: str = Field("", description="Detail for people; never holds a password.")
+
+
+Event = InteractionEvent | CoverageGapEvent | SourceStateEvent
+_ADAPTER: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="type")])
+
+
+def parse_event(data: str | bytes) -> Event:
+    """Return the typed event in one JSON document. Raises pydantic.ValidationError for anything else."""
+    return _ADAPTER.validate_json(data)
+
+
+def event_json_schema() -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of every event, as it is published."""
+    return _ADAPTER.json_schema(mode="serialization")
+
+
+def comparable(event: Event) -> dict[str, Any]:
+    """Return the JSON-ready fields of `event` without its wall clocks: equal for two runs over the same file."""
+    return event.model_dump(mode="json", exclude=set(CLOCK_FIELDS))
+
+
+class Numbered(TypedDict):
+    """The fields that `EventNumbers.next` fills."""
+
+    event_id: str
+    run_id: str
+    source_id: str
+    seq: int
+
+
+class EventNumbers:
+    """Hand out the ids of one source's events; repeatable, so equal runs give equal ids.
+
+    Use: ``InteractionEvent(**numbers.next(), type="started", ...)``.
+    """
+
+    def __init__(self, run_id: str, source_id: str) -> None:
+        self.run_id = run_id
+        self.source_id = source_id
+        self.seq = 0
+
+    def next(self) -> Numbered:
+        """Return the ids of the next event; `seq` counts from 1."""
+        self.seq += 1
+        identity = short_hash(self.run_id, self.source_id, str(self.seq))
+        return Numbered(event_id=identity, run_id=self.run_id, source_id=self.source_id, seq=self.seq)
+
+    def interaction_id(self, pair_id: int, interaction: str, started_media_s: float) -> str:
+        """Return the id shared by the events of one interaction of one pair."""
+        return short_hash(self.run_id, self.source_id, str(pair_id), interaction, f"{started_media_s:.3f}")
+
+
+def short_hash(*parts: str) -> str:
+    """Return 20 hexadecimal digits that depend on every part and on where each one ends."""
+    digest = hashlib.sha256()
+    for part in parts:
+        encoded = part.encode()
+        digest.update(len(encoded).to_bytes(4, "little") + encoded)
+    return digest.hexdigest()[:20]
