@@ -37,6 +37,9 @@ Score = Annotated[float, Field(ge=0.0, le=1.0), AfterValidator(_score)]
 Box = tuple[Pixel, Pixel, Pixel, Pixel]
 
 
+PlainText = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")]
+
+
 class _Event(BaseModel):
     """What every event carries."""
 
@@ -44,8 +47,8 @@ class _Event(BaseModel):
 
     schema_version: Literal[1] = SCHEMA_VERSION
     event_id: str = Field(description="Unique and repeatable: deduplicate by it. Equal for replays of one event.")
-    run_id: str = Field(description="One run of one source configuration; repeatable for recordings.")
-    source_id: str = Field(description="The camera's or the file's name in the configuration.")
+    run_id: PlainText = Field(description="One run of one source configuration; repeatable for recordings.")
+    source_id: PlainText = Field(description="The camera's or the file's name in the configuration.")
     seq: int = Field(ge=1, description="Counts the events of this source in this run, without holes.")
     media_time_s: MediaSeconds = Field(description="Position in the media, in seconds.")
     capture_time: AwareDatetime | None = Field(

@@ -1,0 +1,65 @@
+"""Clients of redis-py that fail fast, and what a Redis URL of ours may say.
+
+redis-py retries on its own by default: a stopped server then blocks a caller for half a minute, and a lost reply sends
+the command twice. Both are turned off; whoever calls owns the retry loop.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+import redis
+import redis.asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+DEFAULT_STREAM = "hoistream:events"
+SOCKET_TIMEOUT_S = 2.0
+
+
+class RedisUrl(NamedTuple):
+    """A ``redis://`` or ``rediss://`` URL without our own options, and those options."""
+
+    url: str  # with its password: never log it, log `label`
+    stream: str
+    keep_s: float  # how long entries stay that every group has read
+
+    @property
+    def label(self) -> str:
+        """Host, database and stream, without user and password."""
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.hostname}:{parts.port or 6379}{parts.path or '/0'} stream {self.stream}"
+
+
+def parse_redis_url(url: str) -> RedisUrl:
+    """Split ``redis://[user:password@]host[:port][/db][?stream=NAME&keep_h=HOURS]``. Raises ValueError."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("redis", "rediss") or not parts.hostname:
+        raise ValueError("expected redis://[user:password@]host[:port][/db][?stream=NAME&keep_h=HOURS]")
+    options = dict(parse_qsl(parts.query))
+    stream = options.pop("stream", DEFAULT_STREAM)
+    keep_h = float(options.pop("keep_h", "24"))
+    if keep_h < 0:
+        raise ValueError(f"keep_h must not be negative, got {keep_h:g}")
+    return RedisUrl(urlunsplit(parts._replace(query=urlencode(options))), stream, keep_h * 3600)
+
+
+def connect(url: str, timeout_s: float = SOCKET_TIMEOUT_S) -> redis.Redis:
+    """Return a client that tries each command once and waits at most `timeout_s` for a reply. Connects when used."""
+    return redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0), **_options(timeout_s))
+
+
+def connect_async(url: str, timeout_s: float = SOCKET_TIMEOUT_S) -> redis.asyncio.Redis:
+    """Return the asyncio counterpart of `connect`."""
+    return redis.asyncio.Redis.from_url(url, retry=AsyncRetry(NoBackoff(), 0), **_options(timeout_s))
+
+
+def _options(timeout_s: float) -> dict[str, Any]:
+    return {
+        "socket_timeout": timeout_s,
+        "socket_connect_timeout": timeout_s,
+        "socket_keepalive": True,
+        "protocol": 2,  # one form of reply on every server
+    }

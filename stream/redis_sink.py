@@ -1,0 +1,160 @@
+"""Append events to a Redis stream once, in order per source, however often they are sent."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from itertools import groupby
+
+import redis
+from redis.exceptions import AuthenticationError, AuthorizationError, RedisError
+
+from hoiclip.errors import HoistreamError, InputError
+from stream.records import Record
+from stream.redis_connection import connect, parse_redis_url
+from stream.trimming import Trimmed, Trimmer
+
+logger = logging.getLogger(__name__)
+
+FIELD = b"event"  # the one field of an entry: the event as JSON
+_MARK_TTL_S = 30 * 86400  # how long the last seq of a finished run is remembered
+
+# KEYS: stream, hash of the last seq by source. ARGV: time to live, m, m times (source, seq the server must know),
+# then (source, seq, event) for each event. Returns how many were new, or -1 with nothing done when the server has
+# forgotten events it once acknowledged.
+_APPEND = """
+local last = {}
+local m = tonumber(ARGV[2])
+for i = 3, 2 + 2 * m, 2 do
+  local stored = tonumber(redis.call('HGET', KEYS[2], ARGV[i]) or '0')
+  if stored < tonumber(ARGV[i + 1]) then return -1 end
+  last[ARGV[i]] = stored
+end
+local added = 0
+for i = 3 + 2 * m, #ARGV, 3 do
+  local source, seq = ARGV[i], tonumber(ARGV[i + 1])
+  if seq > last[source] then
+    redis.call('XADD', KEYS[1], '*', 'event', ARGV[i + 2])
+    last[source] = seq
+    added = added + 1
+  end
+end
+if added > 0 then
+  for source, seq in pairs(last) do redis.call('HSET', KEYS[2], source, string.format('%.0f', seq)) end
+  redis.call('EXPIRE', KEYS[2], ARGV[1])
+end
+return added
+"""
+
+
+class SinkDownError(HoistreamError):
+    """The server cannot be reached or refuses for now; the same records may be sent again."""
+
+
+class SinkFullError(HoistreamError):
+    """The server is at its memory cap; the same records may be sent again once there is room."""
+
+
+class SinkLostError(HoistreamError):
+    """The server came back without events it had acknowledged; `RedisSink.rewind` and send them again."""
+
+
+class RedisSink:
+    """One stream of one server; used from one thread.
+
+    Remembers the last seq it sent for each source and run, so that the script notices a server that lost some.
+    Raises InputError for a URL that cannot be right.
+    """
+
+    def __init__(self, url: str) -> None:
+        try:
+            self._target = parse_redis_url(url)
+            self._client = connect(self._target.url)
+        except ValueError as error:
+            raise InputError(f"sink redis: {error}") from None  # the cause may show the password
+        self.label = self._target.label
+        self._append = self._client.register_script(_APPEND)
+        self._trimmer = Trimmer(self._client, self._target.stream)
+        self._sent: dict[tuple[bytes, bytes], int] = {}
+
+    def probe(self) -> None:
+        """Connect once. Raises InputError for a wrong password or too old a server, SinkDownError without an answer."""
+        try:
+            version = str(self._client.info("server")["redis_version"])
+        except (AuthenticationError, AuthorizationError) as error:
+            raise InputError(f"sink {self.label}: {error}; check the user and password in the URL") from None
+        except RedisError as error:
+            raise self._translate(error) from error
+        if int(version.split(".")[0]) < 7:
+            raise InputError(f"sink {self.label}: the server is {version}; hoistream needs Redis 7.0 or Valkey")
+
+    def append(self, records: Sequence[Record]) -> int:
+        """Send `records` in order; return how many the server did not have yet.
+
+        Raises SinkDownError, SinkFullError, SinkLostError; any part may have arrived: send the same records again.
+        """
+        added = 0
+        try:
+            for run_id, group in groupby(records, key=lambda record: record.run_id):
+                added += self._append_run(run_id, list(group))
+        except RedisError as error:
+            raise self._translate(error) from error
+        return added
+
+    def _append_run(self, run_id: bytes, records: list[Record]) -> int:
+        sources = {record.source_id: record.seq for record in records}  # the last one of each
+        arguments: list[bytes | int] = [_MARK_TTL_S, len(sources)]
+        for source in sources:
+            arguments += (source, self._sent.get((run_id, source), 0))
+        for record in records:
+            arguments += (record.source_id, record.seq, record.json)
+        added = int(self._append(keys=[self._target.stream, self._marks(run_id)], args=arguments))
+        if added < 0:
+            raise SinkLostError(f"{self.label}: the server forgot events it had acknowledged; sending them again")
+        for source, seq in sources.items():
+            self._sent[run_id, source] = max(seq, self._sent.get((run_id, source), 0))
+        return added
+
+    def verify(self) -> None:
+        """Ask whether the server still has what was sent, for quiet times. Raises SinkDownError, SinkLostError."""
+        try:
+            for (run_id, source), seq in self._sent.items():
+                if int(self._client.hget(self._marks(run_id), source) or 0) < seq:
+                    raise SinkLostError(f"{self.label}: the server lost events it had acknowledged; sending them again")
+            self._client.ping()
+        except RedisError as error:
+            raise self._translate(error) from error
+
+    def rewind(self) -> None:
+        """Expect nothing of the server any more: what follows starts from the oldest record kept."""
+        self._sent.clear()
+
+    def trim(self) -> Trimmed:
+        """Remove entries past the URL's ``keep_h`` that every group has finished. Raises SinkDownError."""
+        return self._trim(self._target.keep_s, only_read=False)
+
+    def make_room(self) -> Trimmed:
+        """Remove all that every group has finished, however young; nothing when there is no group."""
+        return self._trim(0.0, only_read=True)
+
+    def _trim(self, keep_s: float, *, only_read: bool) -> Trimmed:
+        try:
+            return self._trimmer.trim(keep_s, only_read=only_read)
+        except RedisError as error:
+            raise self._translate(error) from error
+
+    def close(self) -> None:
+        """Drop the connection."""
+        self._client.close()
+
+    def _marks(self, run_id: bytes) -> bytes:
+        # The braces put the key into the stream's slot of a cluster.
+        return b"{%s}:last:%s" % (self._target.stream.encode(), run_id)
+
+    def _translate(self, error: redis.RedisError) -> HoistreamError:
+        if str(error).startswith("OOM") or "OOM command" in str(error):
+            return SinkFullError(
+                f"{self.label}: the server is at its memory cap; events wait on disk. Raise maxmemory, or let the "
+                f"slowest consumer group catch up"
+            )
+        return SinkDownError(f"{self.label}: {error}; events wait on disk and are sent again")
