@@ -13,7 +13,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
-from hoiclip.errors import HoistreamError, InputError
+from platformdirs import user_state_path
+
+from hoiclip.errors import HoistreamError
 from stream.delivery import Delivery
 from stream.events import Event
 from stream.records import Record
@@ -49,7 +51,8 @@ class PublisherState:
 class Publisher:
     """Take events from any thread and deliver them at least once; ids make repeats harmless.
 
-    With a Redis sink an event exists once `publish` returns: it is in the spool. Other sinks are written directly.
+    With a Redis sink an event exists once `publish` returns: it is in the spool, by default in the user's state folder.
+    Other sinks are written directly.
     Raises InputError for a sink that cannot be right, such as a wrong password; a server that is merely away is not
     an error, events wait for it.
     """
@@ -59,8 +62,8 @@ class Publisher:
         sinks: Sequence[str],
         spool_dir: Path | None = None,
         *,
+        max_spool_bytes: int = SpoolLimits.max_bytes,
         limits: SpoolLimits | None = None,
-        max_mb: float | None = None,
     ) -> None:
         self._changed = threading.Condition()
         self._closing = False
@@ -71,9 +74,8 @@ class Publisher:
         self._deliveries: list[Delivery] = []
         self._spool: Spool | None = None
         if remote:
-            if spool_dir is None:
-                raise InputError("a redis sink needs a folder where events wait: set `spool_dir`")
-            self._spool = self._open_spool(remote, spool_dir, limits or _limits(max_mb))
+            directory = spool_dir or user_state_path("hoistream") / "spool"
+            self._spool = self._open_spool(remote, directory, limits or SpoolLimits(max_bytes=max_spool_bytes))
 
     def _open_spool(self, sinks: list[RedisSink], directory: Path, limits: SpoolLimits) -> Spool:
         for sink in sinks:
@@ -218,7 +220,3 @@ class Publisher:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _limits(max_mb: float | None) -> SpoolLimits:
-    return SpoolLimits() if max_mb is None else SpoolLimits(max_bytes=int(max_mb * 2**20))

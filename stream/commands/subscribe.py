@@ -1,0 +1,79 @@
+"""`hoistream subscribe`: see the events of a server as they come."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def subscribe(
+    url: Annotated[
+        str,
+        typer.Option(
+            envvar="HOISTREAM_REDIS_URL",
+            help="redis://[user:password@]host[:port][/db][?stream=NAME]; better in the variable than on the line.",
+            show_default=True,
+        ),
+    ] = "redis://127.0.0.1:6379/0",
+    group: Annotated[
+        str | None,
+        typer.Option(help="Consumer group: share events with its other consumers and keep a place. Else only look."),
+    ] = None,
+    consumer: Annotated[str | None, typer.Option(help="Name in the group; host and process when not given.")] = None,
+    start: Annotated[
+        str | None,
+        typer.Option("--from", help="beginning, new, 10m, 2h or 2026-11-23T14:02; a group's start when it is made."),
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="Stop at this time, such as 5m or 2026-11-23T14:10.")] = None,
+    follow: Annotated[bool, typer.Option(help="Without a group: wait for more at the end.")] = True,
+    source: Annotated[list[str] | None, typer.Option(help="Only this source; may be repeated.")] = None,
+    kind: Annotated[
+        list[str] | None, typer.Option("--type", help="Only started, updated, ended, coverage_gap or source_state.")
+    ] = None,
+    verb: Annotated[list[str] | None, typer.Option(help="Only this verb, such as ride; may be repeated.")] = None,
+    object_: Annotated[list[str] | None, typer.Option("--object", help="Only this object, such as bicycle.")] = None,
+    interaction: Annotated[list[str] | None, typer.Option(help="Only this one, such as 'ride bicycle'.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print each event as one line of JSON.")] = False,
+    count: Annotated[int | None, typer.Option(min=1, help="Stop after this many events.")] = None,
+) -> None:
+    """Print events as they come; with --group each event goes to one consumer, and is acknowledged once printed.
+
+    Example: hoistream subscribe --from 10m --verb ride --type started
+    """
+    import sys
+
+    from hoiclip.errors import HoistreamError, InputError
+    from stream.client import SubscriptionError
+    from stream.client import subscribe as open_subscription
+    from stream.event_lines import EventPrinter
+    from stream.moments import parse_moment, past_time
+
+    if group is not None and (until is not None or not follow):
+        raise InputError("--until and --no-follow only go without --group, which keeps its own place")
+    try:
+        begin = parse_moment(start or ("new" if group is None else "beginning"))
+        end = past_time(until) if until is not None else None
+    except ValueError as error:
+        raise InputError(f"--{'until' if start is None else 'from'}: {error}") from None
+    printer = EventPrinter(sys.stdout, as_json=as_json)
+    try:
+        with open_subscription(
+            url,
+            group=group,
+            consumer=consumer,
+            start=begin,
+            until=end,
+            follow=follow,
+            sources=source or (),
+            types=kind or (),
+            verbs=verb or (),
+            objects=object_ or (),
+            interactions=interaction or (),
+        ) as events:
+            for number, event in enumerate(events, start=1):
+                printer.show(event)
+                if number == count:
+                    break
+    except SubscriptionError as error:
+        raise HoistreamError(str(error)) from None
