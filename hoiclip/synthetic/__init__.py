@@ -1,0 +1,1 @@
+"""A procedural world with exact ground truth: people, objects, interactions."""

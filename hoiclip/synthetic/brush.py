@@ -1,0 +1,102 @@
+"""Antialiased drawing in world units that remembers the exact extent of what was drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Point = tuple[float, float]
+Colour = tuple[int, int, int]
+_SHIFT = 4  # sub-pixel bits of OpenCV's fixed-point coordinates
+
+
+class Extent:
+    """The bounding box of everything drawn while it was attached, in world units."""
+
+    def __init__(self) -> None:
+        self.x0 = self.y0 = float("inf")
+        self.x1 = self.y1 = float("-inf")
+
+    def add(self, x0: float, y0: float, x1: float, y1: float) -> None:
+        """Grow to hold a box."""
+        self.x0, self.y0 = min(self.x0, x0), min(self.y0, y0)
+        self.x1, self.y1 = max(self.x1, x1), max(self.y1, y1)
+
+
+class Brush:
+    """Draw on an RGB image whose world is `image height / scale` units high; y grows downwards.
+
+    `extent` names who is being drawn: set it to an `Extent` (or None) before drawing a part.
+    """
+
+    def __init__(self, image: NDArray[np.uint8], scale: float) -> None:
+        self.image = image
+        self.scale = scale
+        self.extent: Extent | None = None
+        self._fixed = scale * (1 << _SHIFT)
+
+    def polygon(self, points: Sequence[Point], colour: Colour) -> None:
+        """Fill a polygon."""
+        array = np.asarray(points, np.float64)
+        self._grow(array, 0.0)
+        cv2.fillPoly(self.image, [np.rint(array * self._fixed).astype(np.int32)], colour, cv2.LINE_AA, _SHIFT)
+
+    def line(self, points: Sequence[Point], width: float, colour: Colour) -> None:
+        """Draw a polyline with round joints, `width` wide."""
+        array = np.asarray(points, np.float64)
+        self._grow(array, width / 2)
+        thickness = max(1, round(width * self.scale))
+        cv2.polylines(
+            self.image, [np.rint(array * self._fixed).astype(np.int32)], False, colour, thickness, cv2.LINE_AA, _SHIFT
+        )
+
+    def ellipse(
+        self, centre: Point, radii: Point, colour: Colour, *, angle: float = 0.0, arc: Point = (0.0, 360.0), width: float = 0.0
+    ) -> None:
+        """Fill an ellipse (or outline it, `width` > 0), rotated by `angle` degrees."""
+        (x, y), (a, b) = centre, radii
+        reach = max(a, b) if angle % 180 else 0.0
+        rx, ry = (reach or a) + width / 2, (reach or b) + width / 2
+        if self.extent is not None and arc == (0.0, 360.0):
+            self.extent.add(x - rx, y - ry, x + rx, y + ry)
+        elif self.extent is not None:
+            turns = np.radians(np.linspace(*arc, 16))
+            self.extent.add(
+                x + a * float(np.cos(turns).min()), y + b * float(np.sin(turns).min()),
+                x + a * float(np.cos(turns).max()), y + b * float(np.sin(turns).max()),
+            )
+        thickness = -1 if width == 0 else max(1, round(width * self.scale))
+        cv2.ellipse(
+            self.image,
+            (round(x * self._fixed), round(y * self._fixed)),
+            (max(1, round(a * self._fixed)), max(1, round(b * self._fixed))),
+            angle,
+            arc[0],
+            arc[1],
+            colour,
+            thickness,
+            cv2.LINE_AA,
+            _SHIFT,
+        )
+
+    def circle(self, centre: Point, radius: float, colour: Colour, *, width: float = 0.0) -> None:
+        """Fill a circle, or outline it with `width` > 0."""
+        self.ellipse(centre, (radius, radius), colour, width=width)
+
+    def box(self, x0: float, y0: float, x1: float, y1: float, colour: Colour) -> None:
+        """Fill an upright rectangle."""
+        self.polygon([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], colour)
+
+    def _grow(self, points: NDArray[np.float64], margin: float) -> None:
+        if self.extent is not None:
+            (x0, y0), (x1, y1) = points.min(0), points.max(0)
+            self.extent.add(x0 - margin, y0 - margin, x1 + margin, y1 + margin)
+
+
+def shade(colour: Colour, factor: float) -> Colour:
+    """Return `colour` times `factor`, kept within bytes."""
+    r, g, b = (min(255, max(0, round(c * factor))) for c in colour)
+    return r, g, b
