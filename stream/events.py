@@ -43,7 +43,9 @@ PlainText = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00
 class _Event(BaseModel):
     """What every event carries."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, json_schema_serialization_defaults_required=True
+    )
 
     schema_version: Literal[1] = SCHEMA_VERSION
     event_id: str = Field(description="Unique and repeatable: deduplicate by it. Equal for replays of one event.")

