@@ -1,0 +1,1 @@
+"""Measure pictures (HICO-DET, V-COCO) and events against ground truth; numpy and scipy only."""
