@@ -78,7 +78,7 @@ def hoiclip_r50_vcoco() -> ModelConfig:
     return ModelConfig("hoiclip_r50_vcoco", 81, 263, 29, verb_weight=0.1, vocabulary="vcoco")
 
 
-def tiny(num_objects: int = 14, num_interactions: int = 30, num_verbs: int = 14) -> ModelConfig:
+def tiny(num_objects: int = 14, num_interactions: int = 30, num_verbs: int = 12) -> ModelConfig:
     """The demonstration model's layout, for the synthetic world; also what tests build in milliseconds."""
     return ModelConfig(
         "tiny",

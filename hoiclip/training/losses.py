@@ -1,0 +1,91 @@
+"""The losses of HOICLIP on matched queries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torchvision.ops import box_convert, generalized_box_iou_loss
+
+from hoiclip.training.matcher import LayerOutputs, Matches, PairTargets
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weights of the total loss; the same on every decoder layer."""
+
+    interaction: float = 2.0
+    object: float = 1.0
+    box: float = 2.5
+    giou: float = 1.0
+    no_object: float = 0.1  # weight of the class "no object" inside the object loss
+
+
+class Losses(NamedTuple):
+    """Unweighted losses of one layer, scalars."""
+
+    interaction: Tensor
+    object: Tensor
+    human_l1: Tensor
+    object_l1: Tensor
+    human_giou: Tensor
+    object_giou: Tensor
+
+    def total(self, weights: LossWeights) -> Tensor:
+        """Return the weighted sum."""
+        return (
+            weights.interaction * self.interaction
+            + weights.object * self.object
+            + weights.box * (self.human_l1 + self.object_l1)
+            + weights.giou * (self.human_giou + self.object_giou)
+        )
+
+
+def focal(logits: Tensor, labels: Tensor, alpha: float = 0.5) -> Tensor:
+    """Return CornerNet's focal loss (exponent 2) of logits and 0/1 labels, divided by the number of positives.
+
+    Probabilities are clamped to [1e-4, 1 - 1e-4]. Source: CornerNet (Law and Deng, ECCV 2018), equation 1.
+    """
+    p = logits.float().sigmoid().clamp(1e-4, 1 - 1e-4)
+    positive = (alpha * (1 - p) ** 2 * p.log() * labels).sum()
+    negative = ((1 - alpha) * p**2 * (1 - p).log() * (1 - labels)).sum()
+    return -(positive + negative) / labels.sum().clamp(min=1.0)
+
+
+def layer_losses(
+    outputs: LayerOutputs, targets: list[PairTargets], matches: Matches, *, num_pairs: float, no_object: float = 0.1
+) -> Losses:
+    """Return the losses of one layer; `num_pairs` is the number of annotated pairs in the whole (distributed) batch."""
+    device = outputs.object_logits.device
+    image = torch.cat([torch.full_like(q, i) for i, (q, _) in enumerate(matches)]).to(device)
+    query = torch.cat([q for q, _ in matches]).to(device)
+    matched = PairTargets(
+        *(torch.cat([field[t.to(field.device)] for field, (_, t) in zip(fields, matches, strict=True)])
+          for fields in zip(*targets, strict=True))
+    )  # fmt: skip
+    interaction_labels = torch.zeros_like(outputs.interaction_logits, dtype=torch.float32)
+    interaction_labels[image, query] = matched.interactions.float()
+    classes = outputs.object_logits.shape[-1]
+    object_labels = torch.full(outputs.object_logits.shape[:2], classes - 1, dtype=torch.int64, device=device)
+    object_labels[image, query] = matched.object_labels
+    class_weights = torch.ones(classes, device=device)
+    class_weights[-1] = no_object
+    human, thing = outputs.human_boxes.float()[image, query], outputs.object_boxes.float()[image, query]
+    exists = matched.object_boxes.any(1).float()
+    existing = exists.sum() + 1e-4
+    return Losses(
+        interaction=focal(outputs.interaction_logits, interaction_labels),
+        object=F.cross_entropy(outputs.object_logits.float().transpose(1, 2), object_labels, class_weights),
+        human_l1=(human - matched.human_boxes).abs().sum() / num_pairs,
+        object_l1=((thing - matched.object_boxes).abs().sum(1) * exists).sum() / existing,
+        human_giou=_giou_loss(human, matched.human_boxes).sum() / num_pairs,
+        object_giou=(_giou_loss(thing, matched.object_boxes) * exists).sum() / existing,
+    )
+
+
+def _giou_loss(a: Tensor, b: Tensor) -> Tensor:
+    loss: Tensor = generalized_box_iou_loss(box_convert(a, "cxcywh", "xyxy"), box_convert(b, "cxcywh", "xyxy"), eps=0.0)
+    return loss

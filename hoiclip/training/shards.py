@@ -1,0 +1,92 @@
+"""Pre-drawn pictures of the synthetic world: memory-mapped pixels, so that training never waits for drawing."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+
+from hoiclip.errors import InputError
+from hoiclip.synthetic.scene import Split, draw_picture
+
+SHARD = 2000  # pictures a file
+
+
+class Shards(NamedTuple):
+    """All shards of a folder, in order."""
+
+    pixels: list[NDArray[np.uint8]]  # each [n, H, W, 3], memory-mapped
+    annotations: list[dict[str, Any]]  # one a picture
+
+    def picture(self, index: int) -> NDArray[np.uint8]:
+        """Return RGB pixels [H, W, 3] of picture `index`."""
+        for part in self.pixels:
+            if index < len(part):
+                return part[index]
+            index -= len(part)
+        raise IndexError(index)
+
+
+def draw_shards(
+    directory: Path,
+    *,
+    first_seed: int,
+    count: int,
+    height: int = 256,
+    width: int = 448,
+    split: Split = "train",
+    workers: int = 2,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Draw `count` pictures from seeds `first_seed`… into `directory`; shards that exist already are kept."""
+    directory.mkdir(parents=True, exist_ok=True)
+    starts = list(range(first_seed, first_seed + count, SHARD))
+    jobs = [(start, min(SHARD, first_seed + count - start)) for start in starts]
+    draw = partial(_draw_shard, directory, height, width, split)
+    done = 0
+    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+        for _ in pool.imap_unordered(draw, jobs):
+            done += 1
+            if progress:
+                progress(done, len(jobs))
+
+
+def _draw_shard(directory: Path, height: int, width: int, split: Split, job: tuple[int, int]) -> None:
+    cv2.setNumThreads(1)
+    first, count = job
+    pixels_path, notes_path = directory / f"{split}-{first:09d}.npy", directory / f"{split}-{first:09d}.json"
+    if notes_path.exists():  # written last
+        return
+    part = pixels_path.with_suffix(".part")
+    pixels = open_memmap(part, mode="w+", dtype=np.uint8, shape=(count, height, width, 3))
+    notes = []
+    for i in range(count):
+        pixels[i], annotation = draw_picture(first + i, height, width, split)
+        notes.append(annotation)
+    pixels.flush()
+    part.replace(pixels_path)
+    notes_path.write_text(json.dumps(notes), encoding="utf-8")
+
+
+def open_shards(directory: Path, limit: int | None = None) -> Shards:
+    """Memory-map every finished shard of `directory`, at most `limit` pictures. Raises InputError when there is none."""
+    pixels: list[NDArray[np.uint8]] = []
+    annotations: list[dict[str, Any]] = []
+    for notes in sorted(directory.glob("*-*.json")):
+        if limit is not None and len(annotations) >= limit:
+            break
+        part = np.load(notes.with_suffix(".npy"), mmap_mode="r")
+        keep = len(part) if limit is None else min(len(part), limit - len(annotations))
+        pixels.append(part[:keep])
+        annotations += json.loads(notes.read_text(encoding="utf-8"))[:keep]
+    if not pixels:
+        raise InputError(f"{directory}: no shards; draw them first with `hoistream train CONFIG` (section `data.draw`)")
+    return Shards(pixels, annotations)
