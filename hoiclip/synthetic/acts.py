@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 from hoiclip.synthetic import objects as things
-from hoiclip.synthetic.brush import Brush, Colour, Extent, Point
+from hoiclip.synthetic.brush import Brush, Colour, Extent, Point, shade
 from hoiclip.synthetic.person import (
     Look,
     Person,
@@ -67,10 +67,11 @@ IMPLIED: dict[str, str] = {
     "drink_with cup": "hold cup",
     "talk_on cell_phone": "hold cell_phone",
 }
-"""What an act always includes: who drinks with a cup also holds it. Reading is done with both hands and implies nothing."""
+"""What an act always includes: who drinks with a cup also holds it. Reading takes both hands and implies nothing."""
 
 TRAVEL: dict[str, float] = {
-    "ride bicycle": 0.55, "ride motorcycle": 0.7, "ride skateboard": 0.45, "push bicycle": 0.22, "push motorcycle": 0.18,
+    "ride bicycle": 0.55, "ride motorcycle": 0.7, "ride skateboard": 0.45, "push bicycle": 0.22,
+    "push motorcycle": 0.18,
     "walk dog": 0.24, "drag suitcase": 0.24, "carry chair": 0.22, "carry suitcase": 0.24, "carry book": 0.24,
     "carry skateboard": 0.24, "carry dog": 0.2, "hold umbrella": 0.2,
 }  # fmt: skip
@@ -111,7 +112,9 @@ def _ride(thing: str, s: Stage) -> Act:
         hip = (s.x - f * 0.02 * h, board[1] - (0.5 - crouch) * h)
         sway = 10 * math.sin(2 * math.pi * s.phase)
         pose = Pose(lean=12, near_arm=58 + sway, near_elbow=14, far_arm=-62 + sway, far_elbow=14)
-        pose = step_to(s.look, pose, hip, f, (s.x + f * 0.13 * h, board[1] - 0.045 * h), (s.x - f * 0.14 * h, board[1] - 0.045 * h))
+        pose = step_to(
+            s.look, pose, hip, f, (s.x + f * 0.13 * h, board[1] - 0.045 * h), (s.x - f * 0.14 * h, board[1] - 0.045 * h)
+        )
         return _act(Person(s.look, pose, hip, f), lambda b: things.skateboard(b, board, h, f, s.paint), "behind")
     if thing == "bicycle":
         seat, bar = things.bicycle_seat(at, h, f), things.bicycle_bar(at, h, f)
@@ -130,12 +133,15 @@ def _ride(thing: str, s: Stage) -> Act:
 
 def _push(thing: str, s: Stage) -> Act:
     h, f = s.look.height, s.facing
-    at = (s.x + f * 0.16 * h, s.ground + 0.02 * h)
-    draw, bar_of = (things.bicycle, things.bicycle_bar) if thing == "bicycle" else (things.motorcycle, things.motorcycle_bar)
+    at = (s.x + f * 0.06 * h, s.ground + 0.02 * h)
+    draw, bar_of = things.bicycle, things.bicycle_bar
+    if thing == "motorcycle":
+        draw, bar_of = things.motorcycle, things.motorcycle_bar
     pose = replace(walking(s.phase, 20), lean=14)
-    hip = standing_hip(s.look, pose, s.x - f * 0.12 * h, s.ground)
+    hip = standing_hip(s.look, pose, s.x - f * 0.02 * h, s.ground)
     pose = reach(s.look, pose, hip, f, bar_of(at, h, f), near=True, far=True)
-    return _act(Person(s.look, pose, hip, f), lambda b: draw(b, at, h, f, s.paint), "front")
+    turn = 2.0 * s.phase
+    return _act(Person(s.look, pose, hip, f), lambda b: draw(b, at, h, f, s.paint, turn), "front")
 
 
 def _walk(thing: str, s: Stage) -> Act:
@@ -198,9 +204,13 @@ def _carry(thing: str, s: Stage) -> Act:
     person = Person(s.look, pose, hip, f)
     hand = person.joints.near_hand
     if thing == "chair":
-        return _act(person, lambda b: things.chair(b, (hand[0] + f * 0.08 * h, hand[1] + 0.22 * h), h, -f, s.paint), "between")
+        return _act(
+            person, lambda b: things.chair(b, (hand[0] + f * 0.08 * h, hand[1] + 0.22 * h), h, -f, s.paint), "between"
+        )
     if thing == "dog":
-        return _act(person, lambda b: things.dog(b, (hand[0] + f * 0.03 * h, hand[1] + 0.1 * h), h, f, s.paint), "between")
+        return _act(
+            person, lambda b: things.dog(b, (hand[0] + f * 0.03 * h, hand[1] + 0.1 * h), h, f, s.paint), "between"
+        )
     if thing == "skateboard":
         return _act(person, lambda b: things.skateboard(b, (hand[0], hand[1] - 0.02 * h), h, f, s.paint), "between")
     return _act(person, lambda b: things.book(b, (hand[0], hand[1] - 0.03 * h), h, f, s.paint, 90.0), "between")
@@ -220,13 +230,23 @@ def _sit_on(thing: str, s: Stage) -> Act:
         return _act(person, lambda b: things.chair(b, at, h, f, s.paint), "behind")
     if thing == "bench":
         return _act(person, lambda b: things.bench(b, at, h, f, s.paint), "behind")
-    return _act(person, lambda b: things.suitcase(b, (s.x, s.ground - things.SUITCASE_HANDLE * h), h, f, s.paint), "behind")
+    return _act(
+        person, lambda b: things.suitcase(b, (s.x, s.ground - things.SUITCASE_HANDLE * h), h, f, s.paint), "behind"
+    )
 
 
 def _kick(thing: str, s: Stage) -> Act:
     h, f = s.look.height, s.facing
     swing = 0.5 + 0.5 * math.sin(2 * math.pi * s.phase)  # the leg goes back and forth at the ball
-    pose = Pose(lean=-8, near_thigh=20 + 34 * swing, near_knee=22 * (1 - swing) + 4, far_thigh=-6, far_knee=8, near_arm=-34, far_arm=38)
+    pose = Pose(
+        lean=-8,
+        near_thigh=20 + 34 * swing,
+        near_knee=22 * (1 - swing) + 4,
+        far_thigh=-6,
+        far_knee=8,
+        near_arm=-34,
+        far_arm=38,
+    )
     hip = standing_hip(s.look, replace(pose, near_thigh=0, near_knee=0), s.x, s.ground)
     person = Person(s.look, pose, hip, f)
     foot = person.joints.near_foot
@@ -242,7 +262,11 @@ def _talk_on(thing: str, s: Stage) -> Act:
     pose = _blend(base, reach(s.look, base, hip, f, (ear[0] + f * 0.03 * h, ear[1] + 0.035 * h)), s.amount)
     person = Person(s.look, pose, hip, f)
     hand = person.joints.near_hand
-    return _act(person, lambda b: things.cell_phone(b, (hand[0] - f * 0.01 * h, hand[1] - 0.035 * h), h, f, s.paint, 18.0), "front")
+    return _act(
+        person,
+        lambda b: things.cell_phone(b, (hand[0] - f * 0.01 * h, hand[1] - 0.035 * h), h, f, s.paint, 18.0),
+        "front",
+    )
 
 
 def _drink_with(thing: str, s: Stage) -> Act:
@@ -287,10 +311,21 @@ def _open(thing: str, s: Stage) -> Act:
         pose = Pose(lean=6)
         hip = standing_hip(s.look, pose, s.x, s.ground)
         pose = reach(s.look, pose, hip, f, (s.x + f * 0.3 * h, hip[1] - 0.14 * h))
-        return _act(Person(s.look, pose, hip, f), lambda b: things.refrigerator(b, at, h, f, s.paint, opening * s.amount), "behind")
+        return _act(
+            Person(s.look, pose, hip, f),
+            lambda b: things.refrigerator(b, at, h, f, s.paint, opening * s.amount),
+            "behind",
+        )
     at = (s.x + f * 0.4 * h, s.ground + 0.01 * h)
     hip = (s.x - f * 0.02 * h, s.ground - 0.36 * h)
-    pose = step_to(s.look, Pose(lean=38), hip, f, (s.x + f * 0.08 * h, s.ground - 0.015 * h), (s.x - f * 0.06 * h, s.ground - 0.015 * h))
+    pose = step_to(
+        s.look,
+        Pose(lean=38),
+        hip,
+        f,
+        (s.x + f * 0.08 * h, s.ground - 0.015 * h),
+        (s.x - f * 0.06 * h, s.ground - 0.015 * h),
+    )
     dip = 0.015 * math.sin(2 * math.pi * s.phase)
     pose = reach(s.look, pose, hip, f, (at[0] - f * 0.05 * h, at[1] - (0.18 + dip) * h), near=True, far=True)
     return _act(Person(s.look, pose, hip, f), lambda b: things.open_suitcase(b, at, h, f, s.paint), "behind")
@@ -311,8 +346,20 @@ _ACTS: dict[str, Callable[[str, Stage], Act]] = {
 }  # fmt: skip
 
 
+ON_TABLES: tuple[str, ...] = ("bottle", "cup", "cell_phone", "book")
+TABLE_HEIGHT = 0.45  # as a share of a person's height
+
+
+def draw_table(brush: Brush, x: float, ground: float, h: float, colour: Colour) -> None:
+    """Draw a small table, which belongs to the background; `h` is a person's height there."""
+    top = ground - TABLE_HEIGHT * h
+    for side in (-1, 1):
+        brush.line([(x + side * 0.13 * h, ground), (x + side * 0.1 * h, top)], 0.03 * h, shade(colour, 0.7))
+    brush.box(x - 0.17 * h, top, x + 0.17 * h, top + 0.04 * h, colour)
+
+
 def draw_alone(brush: Brush, thing: str, x: float, ground: float, h: float, facing: int, paint: Colour) -> Extent:
-    """Draw an object that nobody uses, on the ground, and return its extent; `h` is a person's height there."""
+    """Draw an object that nobody uses, standing on `ground`, and return its extent; `h` is a person's height there."""
     extent = Extent()
     brush.extent = extent
     at = (x, ground)
@@ -326,9 +373,9 @@ def draw_alone(brush: Brush, thing: str, x: float, ground: float, h: float, faci
         "umbrella": lambda: things.umbrella(brush, (x, ground - 0.05 * h), h, facing, paint),
         "suitcase": lambda: things.suitcase(brush, (x, ground - things.SUITCASE_HANDLE * h), h, facing, paint),
         "sports_ball": lambda: things.sports_ball(brush, (x, ground - 0.095 * h), h, facing, paint),
-        "bottle": lambda: things.bottle(brush, (x, ground - 0.11 * h), h, facing, paint),
-        "cup": lambda: things.cup(brush, (x, ground - 0.07 * h), h, facing, paint),
-        "cell_phone": lambda: things.cell_phone(brush, (x, ground - 0.085 * h), h, facing, paint),
+        "bottle": lambda: things.bottle(brush, (x, ground - 0.12 * h), h, facing, paint),
+        "cup": lambda: things.cup(brush, (x, ground - 0.08 * h), h, facing, paint),
+        "cell_phone": lambda: things.cell_phone(brush, (x, ground - 0.1 * h), h, facing, paint),
         "book": lambda: things.book(brush, (x, ground - 0.1 * h), h, facing, paint),
         "refrigerator": lambda: things.refrigerator(brush, at, h, facing, paint),
     }

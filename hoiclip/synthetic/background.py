@@ -11,12 +11,15 @@ from numpy.typing import NDArray
 from hoiclip.synthetic.brush import Brush, Colour, shade
 
 WALLS: tuple[Colour, ...] = (
-    (206, 200, 188), (168, 180, 190), (190, 172, 150), (150, 160, 140), (196, 184, 200), (120, 128, 138), (220, 214, 196),
+    (206, 200, 188), (168, 180, 190), (190, 172, 150), (150, 160, 140), (196, 184, 200),
+    (120, 128, 138), (220, 214, 196),
 )  # fmt: skip
 FLOORS: tuple[Colour, ...] = ((120, 104, 88), (104, 108, 112), (150, 140, 124), (92, 96, 90), (134, 118, 110))
 
 
-def draw_background(rng: np.random.Generator, height: int, width: int, world_width: float, horizon: float) -> NDArray[np.uint8]:
+def draw_background(
+    rng: np.random.Generator, height: int, width: int, world_width: float, horizon: float
+) -> NDArray[np.uint8]:
     """Return RGB uint8 [height, width, 3] of an empty place; `horizon` is in world units of a 256-high world."""
     scale = height / 256.0
     image = np.empty((height, width, 3), np.uint8)
@@ -92,7 +95,10 @@ def _park(brush: Brush, rng: np.random.Generator, width: float, horizon: float) 
         for dx, dy in ((0.0, 0.0), (-0.6, 0.3), (0.6, 0.25), (0.1, -0.5)):
             brush.circle((x + dx * r, y + dy * r), r * 0.8, shade(green, 1 + 0.25 * dx))
     if rng.random() < 0.5:
-        brush.polygon([(width * 0.3, 256), (width * 0.7, 256), (width * 0.52, horizon), (width * 0.46, horizon)], _tint(rng, (190, 176, 140)))
+        brush.polygon(
+            [(width * 0.3, 256), (width * 0.7, 256), (width * 0.52, horizon), (width * 0.46, horizon)],
+            _tint(rng, (190, 176, 140)),
+        )
 
 
 @lru_cache(maxsize=1)
@@ -118,5 +124,5 @@ def camera(image: NDArray[np.uint8], rng: np.random.Generator, *, jpeg: bool = T
         image = np.clip(image + (tile * level).astype(np.int16), 0, 255).astype(np.uint8)
     if jpeg and rng.random() < 0.6:
         _, packed = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(35, 90))])
-        image = cv2.imdecode(packed, cv2.IMREAD_COLOR)
+        image = np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR), np.uint8)
     return image

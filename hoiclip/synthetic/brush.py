@@ -17,6 +17,8 @@ class Extent:
     """The bounding box of everything drawn while it was attached, in world units."""
 
     def __init__(self) -> None:
+        self.number = 0  # which pixels of `Brush.owner` are its own; given by the brush
+        self.area_px = 0  # pixels inside the frame when it was drawn, before anything else hid them
         self.x0 = self.y0 = float("inf")
         self.x1 = self.y1 = float("-inf")
 
@@ -29,32 +31,76 @@ class Extent:
 class Brush:
     """Draw on an RGB image whose world is `image height / scale` units high; y grows downwards.
 
-    `extent` names who is being drawn: set it to an `Extent` (or None) before drawing a part.
+    `extent` names who is being drawn: set it to an `Extent` (or None) before drawing a part. Who covers which pixel is
+    kept as well once `track` was called, so that what others hide can be measured.
     """
 
     def __init__(self, image: NDArray[np.uint8], scale: float) -> None:
         self.image = image
         self.scale = scale
-        self.extent: Extent | None = None
+        self.owner: NDArray[np.uint8] | None = None  # [H, W], 0: nobody
+        self._extent: Extent | None = None
+        self._count = 0
         self._fixed = scale * (1 << _SHIFT)
+
+    def track(self) -> None:
+        """Start to remember who covers which pixel."""
+        self.owner = np.zeros(self.image.shape[:2], np.uint8)
+
+    @property
+    def extent(self) -> Extent | None:
+        """Who is being drawn."""
+        return self._extent
+
+    @extent.setter
+    def extent(self, extent: Extent | None) -> None:
+        if self.owner is not None:
+            if self._extent is not None:
+                self._extent.area_px = max(self._extent.area_px, self._covered(self._extent))
+            if extent is not None and extent.number == 0:
+                self._count += 1
+                extent.number = self._count
+        self._extent = extent
+
+    def visible(self, extent: Extent) -> float:
+        """Return the share in [0, 1] of its pixels inside the frame that nothing drawn later covers."""
+        return self._covered(extent) / extent.area_px if extent.area_px else 0.0
+
+    def _covered(self, extent: Extent) -> int:
+        return 0 if self.owner is None else int(np.count_nonzero(self.owner == extent.number))
+
+    @property
+    def _number(self) -> int:
+        return self._extent.number if self._extent is not None else 0
 
     def polygon(self, points: Sequence[Point], colour: Colour) -> None:
         """Fill a polygon."""
         array = np.asarray(points, np.float64)
         self._grow(array, 0.0)
-        cv2.fillPoly(self.image, [np.rint(array * self._fixed).astype(np.int32)], colour, cv2.LINE_AA, _SHIFT)
+        fixed = [np.rint(array * self._fixed).astype(np.int32)]
+        cv2.fillPoly(self.image, fixed, colour, cv2.LINE_AA, _SHIFT)
+        if self.owner is not None:
+            cv2.fillPoly(self.owner, fixed, (self._number,), cv2.LINE_8, _SHIFT)
 
     def line(self, points: Sequence[Point], width: float, colour: Colour) -> None:
         """Draw a polyline with round joints, `width` wide."""
         array = np.asarray(points, np.float64)
         self._grow(array, width / 2)
         thickness = max(1, round(width * self.scale))
-        cv2.polylines(
-            self.image, [np.rint(array * self._fixed).astype(np.int32)], False, colour, thickness, cv2.LINE_AA, _SHIFT
-        )
+        fixed = [np.rint(array * self._fixed).astype(np.int32)]
+        cv2.polylines(self.image, fixed, False, colour, thickness, cv2.LINE_AA, _SHIFT)
+        if self.owner is not None:
+            cv2.polylines(self.owner, fixed, False, (self._number,), thickness, cv2.LINE_8, _SHIFT)
 
     def ellipse(
-        self, centre: Point, radii: Point, colour: Colour, *, angle: float = 0.0, arc: Point = (0.0, 360.0), width: float = 0.0
+        self,
+        centre: Point,
+        radii: Point,
+        colour: Colour,
+        *,
+        angle: float = 0.0,
+        arc: Point = (0.0, 360.0),
+        width: float = 0.0,
     ) -> None:
         """Fill an ellipse (or outline it, `width` > 0), rotated by `angle` degrees."""
         (x, y), (a, b) = centre, radii
@@ -65,22 +111,17 @@ class Brush:
         elif self.extent is not None:
             turns = np.radians(np.linspace(*arc, 16))
             self.extent.add(
-                x + a * float(np.cos(turns).min()), y + b * float(np.sin(turns).min()),
-                x + a * float(np.cos(turns).max()), y + b * float(np.sin(turns).max()),
+                x + a * float(np.cos(turns).min()),
+                y + b * float(np.sin(turns).min()),
+                x + a * float(np.cos(turns).max()),
+                y + b * float(np.sin(turns).max()),
             )
         thickness = -1 if width == 0 else max(1, round(width * self.scale))
-        cv2.ellipse(
-            self.image,
-            (round(x * self._fixed), round(y * self._fixed)),
-            (max(1, round(a * self._fixed)), max(1, round(b * self._fixed))),
-            angle,
-            arc[0],
-            arc[1],
-            colour,
-            thickness,
-            cv2.LINE_AA,
-            _SHIFT,
-        )
+        middle = (round(x * self._fixed), round(y * self._fixed))
+        axes = (max(1, round(a * self._fixed)), max(1, round(b * self._fixed)))
+        cv2.ellipse(self.image, middle, axes, angle, arc[0], arc[1], colour, thickness, cv2.LINE_AA, _SHIFT)
+        if self.owner is not None:
+            cv2.ellipse(self.owner, middle, axes, angle, arc[0], arc[1], (self._number,), thickness, cv2.LINE_8, _SHIFT)
 
     def circle(self, centre: Point, radius: float, colour: Colour, *, width: float = 0.0) -> None:
         """Fill a circle, or outline it with `width` > 0."""

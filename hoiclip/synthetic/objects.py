@@ -74,7 +74,10 @@ def motorcycle(brush: Brush, at: Point, h: float, facing: int, paint: Colour, tu
     brush.line([front, fork], 0.034 * h, METAL)
     body = [(-0.34, -0.34), (-0.12, -0.36), (0.0, -0.44), (0.2, -0.46), (0.2, -0.3), (0.1, -0.14), (-0.14, -0.14)]
     brush.polygon([(x + f * px * h, y + py * h) for px, py in body], paint)
-    brush.polygon([(x + f * px * h, y + py * h) for px, py in ((-0.36, -0.42), (-0.02, -0.4), (-0.04, -0.33), (-0.34, -0.34))], DARK)
+    brush.polygon(
+        [(x + f * px * h, y + py * h) for px, py in ((-0.36, -0.42), (-0.02, -0.4), (-0.04, -0.33), (-0.34, -0.34))],
+        DARK,
+    )
     brush.circle((x + f * 0.02 * h, y - 0.2 * h), 0.08 * h, shade(METAL, 0.75))
     bar = motorcycle_bar(at, h, f)
     brush.line([fork, bar], 0.03 * h, DARK)
@@ -115,7 +118,12 @@ def chair(brush: Brush, at: Point, h: float, facing: int, paint: Colour) -> None
         brush.line([(x + px * h, y), (x + px * h, y - seat)], w, shade(paint, 0.7))
     brush.line([(x - f * 0.13 * h, y - seat), (x - f * 0.17 * h, y - 0.62 * h)], w, shade(paint, 0.7))
     brush.polygon(
-        [(x - f * 0.14 * h, y - 0.4 * h), (x - f * 0.19 * h, y - 0.64 * h), (x - f * 0.14 * h, y - 0.65 * h), (x - f * 0.09 * h, y - 0.4 * h)],
+        [
+            (x - f * 0.14 * h, y - 0.4 * h),
+            (x - f * 0.19 * h, y - 0.64 * h),
+            (x - f * 0.14 * h, y - 0.65 * h),
+            (x - f * 0.09 * h, y - 0.4 * h),
+        ],
         paint,
     )
     brush.box(x - 0.16 * h, y - seat - 0.045 * h, x + 0.16 * h, y - seat, paint)
@@ -140,7 +148,11 @@ def dog(brush: Brush, at: Point, h: float, facing: int, paint: Colour, phase: fl
     x, y = at
     f, s = facing, math.sin(2 * math.pi * phase)
     for px, swing in ((-0.15, s), (-0.1, -s), (0.1, -s), (0.15, s)):
-        brush.line([(x + f * px * h, y - 0.16 * h), (x + f * (px + 0.05 * swing) * h, y - 0.01 * h)], 0.034 * h, shade(coat, 0.85))
+        brush.line(
+            [(x + f * px * h, y - 0.16 * h), (x + f * (px + 0.05 * swing) * h, y - 0.01 * h)],
+            0.034 * h,
+            shade(coat, 0.85),
+        )
     brush.ellipse((x, y - 0.2 * h), (0.19 * h, 0.075 * h), coat)
     brush.line([(x - f * 0.17 * h, y - 0.23 * h), (x - f * 0.25 * h, y - 0.33 * h)], 0.03 * h, coat)
     brush.line([(x + f * 0.14 * h, y - 0.22 * h), (x + f * 0.2 * h, y - 0.3 * h)], 0.07 * h, coat)
@@ -171,7 +183,11 @@ def umbrella(brush: Brush, at: Point, h: float, facing: int, paint: Colour) -> N
 def suitcase(brush: Brush, at: Point, h: float, facing: int, paint: Colour) -> None:
     """A trolley case; `at`: the middle of its handle, the body hangs below."""
     x, y = at
-    brush.line([(x - 0.05 * h, y + 0.1 * h), (x - 0.05 * h, y), (x + 0.05 * h, y), (x + 0.05 * h, y + 0.1 * h)], 0.022 * h, DARK)
+    brush.line(
+        [(x - 0.05 * h, y + 0.1 * h), (x - 0.05 * h, y), (x + 0.05 * h, y), (x + 0.05 * h, y + 0.1 * h)],
+        0.022 * h,
+        DARK,
+    )
     brush.box(x - 0.13 * h, y + 0.08 * h, x + 0.13 * h, y + 0.37 * h, paint)
     for px in (-0.06, 0.06):
         brush.line([(x + px * h, y + 0.11 * h), (x + px * h, y + 0.34 * h)], 0.014 * h, shade(paint, 0.7))
@@ -189,7 +205,12 @@ def open_suitcase(brush: Brush, at: Point, h: float, facing: int, paint: Colour)
     brush.box(x - 0.19 * h, y - 0.12 * h, x + 0.19 * h, y, paint)
     brush.box(x - 0.17 * h, y - 0.14 * h, x + 0.17 * h, y - 0.1 * h, (240, 230, 210))
     brush.polygon(
-        [(x + f * 0.17 * h, y - 0.12 * h), (x + f * 0.28 * h, y - 0.42 * h), (x + f * 0.33 * h, y - 0.4 * h), (x + f * 0.2 * h, y - 0.1 * h)],
+        [
+            (x + f * 0.17 * h, y - 0.12 * h),
+            (x + f * 0.28 * h, y - 0.42 * h),
+            (x + f * 0.33 * h, y - 0.4 * h),
+            (x + f * 0.2 * h, y - 0.1 * h),
+        ],
         shade(paint, 0.8),
     )
 
@@ -205,31 +226,37 @@ def sports_ball(brush: Brush, at: Point, h: float, facing: int, paint: Colour) -
         brush.circle((x + 0.066 * h * math.cos(a), y + 0.066 * h * math.sin(a)), 0.02 * h, DARK)
 
 
+_BOTTLE = [
+    (-0.05, 0.12), (0.05, 0.12), (0.05, -0.03), (0.021, -0.08),
+    (0.021, -0.115), (-0.021, -0.115), (-0.021, -0.08), (-0.05, -0.03),
+]  # fmt: skip
+
+
 def bottle(brush: Brush, at: Point, h: float, facing: int, paint: Colour, angle: float = 0.0) -> None:
     """`at`: its middle; `angle` tips the neck forward by that many degrees."""
     _tipped(brush, at, h, facing * angle, [
-        ([(-0.042, 0.11), (0.042, 0.11), (0.042, -0.03), (0.018, -0.075), (0.018, -0.11), (-0.018, -0.11), (-0.018, -0.075), (-0.042, -0.03)], (60, 160, 96)),
-        ([(-0.042, 0.06), (0.042, 0.06), (0.042, 0.0), (-0.042, 0.0)], (240, 240, 230)),
-        ([(-0.022, -0.105), (0.022, -0.105), (0.022, -0.135), (-0.022, -0.135)], (200, 40, 40)),
+        (_BOTTLE, (60, 160, 96)),
+        ([(-0.05, 0.07), (0.05, 0.07), (0.05, 0.0), (-0.05, 0.0)], (240, 240, 230)),
+        ([(-0.025, -0.11), (0.025, -0.11), (0.025, -0.142), (-0.025, -0.142)], (200, 40, 40)),
     ])  # fmt: skip
 
 
 def cup(brush: Brush, at: Point, h: float, facing: int, paint: Colour, angle: float = 0.0) -> None:
     """A mug; `at`: its middle; `angle` tips it forward."""
     turn = math.radians(facing * angle)
-    handle = (at[0] + facing * 0.072 * h * math.cos(turn), at[1] + 0.072 * h * math.sin(turn) * facing)
-    brush.circle(handle, 0.032 * h, paint, width=0.018 * h)
+    handle = (at[0] + facing * 0.08 * h * math.cos(turn), at[1] + 0.08 * h * math.sin(turn) * facing)
+    brush.circle(handle, 0.036 * h, paint, width=0.02 * h)
     _tipped(brush, at, h, facing * angle, [
-        ([(-0.062, -0.07), (0.062, -0.07), (0.054, 0.07), (-0.054, 0.07)], paint),
-        ([(-0.062, -0.07), (0.062, -0.07), (0.058, -0.048), (-0.058, -0.048)], shade(paint, 0.6)),
+        ([(-0.07, -0.08), (0.07, -0.08), (0.06, 0.08), (-0.06, 0.08)], paint),
+        ([(-0.07, -0.08), (0.07, -0.08), (0.066, -0.054), (-0.066, -0.054)], shade(paint, 0.6)),
     ])  # fmt: skip
 
 
 def cell_phone(brush: Brush, at: Point, h: float, facing: int, paint: Colour, angle: float = 0.0) -> None:
     """`at`: its middle; upright at angle 0."""
     _tipped(brush, at, h, facing * angle, [
-        ([(-0.042, -0.085), (0.042, -0.085), (0.042, 0.085), (-0.042, 0.085)], (26, 26, 30)),
-        ([(-0.031, -0.068), (0.031, -0.068), (0.031, 0.06), (-0.031, 0.06)], (110, 200, 250)),
+        ([(-0.054, -0.1), (0.054, -0.1), (0.054, 0.1), (-0.054, 0.1)], (26, 26, 30)),
+        ([(-0.041, -0.08), (0.041, -0.08), (0.041, 0.07), (-0.041, 0.07)], (110, 200, 250)),
     ])  # fmt: skip
 
 
@@ -246,7 +273,10 @@ def read_book(brush: Brush, at: Point, h: float, facing: int, paint: Colour) -> 
     """An open book seen from behind its covers; `at`: its spine."""
     _tipped(brush, at, h, 0.0, [
         ([(-0.13, -0.09), (0.0, -0.06), (0.13, -0.09), (0.13, 0.07), (0.0, 0.1), (-0.13, 0.07)], paint),
-        ([(-0.12, -0.098), (0.0, -0.068), (0.12, -0.098), (0.12, -0.08), (0.0, -0.05), (-0.12, -0.08)], (250, 246, 230)),
+        (
+            [(-0.12, -0.098), (0.0, -0.068), (0.12, -0.098), (0.12, -0.08), (0.0, -0.05), (-0.12, -0.08)],
+            (250, 246, 230),
+        ),
         ([(-0.008, -0.06), (0.008, -0.06), (0.008, 0.1), (-0.008, 0.1)], shade(paint, 0.6)),
     ])  # fmt: skip
 
@@ -264,7 +294,9 @@ def refrigerator(brush: Brush, at: Point, h: float, facing: int, paint: Colour, 
             brush.box(x - 0.16 * h, level, x + 0.16 * h, level + 0.015 * h, METAL)
             brush.box(x - 0.1 * h, level - 0.08 * h, x - 0.02 * h, level, PAINTS[(k * 3 + paint[2]) % 8])
         hinge, edge = x - f * 0.19 * h, x - f * (0.19 + 0.26 * opening) * h
-        brush.polygon([(hinge, y - 0.92 * h), (edge, y - 0.96 * h), (edge, y + 0.03 * h), (hinge, y)], shade(white, 0.82))
+        brush.polygon(
+            [(hinge, y - 0.92 * h), (edge, y - 0.96 * h), (edge, y + 0.03 * h), (hinge, y)], shade(white, 0.82)
+        )
     else:
         brush.line([(x - 0.19 * h, y - 0.6 * h), (x + 0.19 * h, y - 0.6 * h)], 0.012 * h, shade(white, 0.6))
         for top in (0.82, 0.54):

@@ -106,7 +106,9 @@ def _step(origin: Point, angle: float, length: float, facing: int) -> Point:
     return origin[0] + facing * length * math.sin(turn), origin[1] + length * math.cos(turn)
 
 
-def bend_to(root: Point, target: Point, upper: float, lower: float, facing: int, *, forward: bool) -> tuple[float, float]:
+def bend_to(
+    root: Point, target: Point, upper: float, lower: float, facing: int, *, forward: bool
+) -> tuple[float, float]:
     """Return (first angle, bend) in degrees so that a two-part limb from `root` reaches for `target`.
 
     `forward` chooses on which side the middle joint lies: knees forward, elbows back. Too far targets are pointed at.
@@ -151,7 +153,9 @@ def standing_hip(look: Look, pose: Pose, x: float, ground: float) -> Point:
     return x, ground - max(loose.near_foot[1], loose.far_foot[1]) - 0.012 * look.height
 
 
-def reach(look: Look, pose: Pose, hip: Point, facing: int, target: Point, *, near: bool = True, far: bool = False) -> Pose:
+def reach(
+    look: Look, pose: Pose, hip: Point, facing: int, target: Point, *, near: bool = True, far: bool = False
+) -> Pose:
     """Return `pose` with one or both hands at `target`."""
     shoulder = _step(hip, 180.0 - pose.lean, TORSO * look.height, facing)
     arm, elbow = bend_to(shoulder, target, UPPER_ARM * look.height, FOREARM * look.height, facing, forward=False)

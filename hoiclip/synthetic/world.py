@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 SEEN: tuple[str, ...] = (
-    "ride bicycle", "ride motorcycle", "ride skateboard", "push bicycle", "walk dog", "hold umbrella", "hold sports_ball",
+    "ride bicycle", "ride motorcycle", "ride skateboard", "push bicycle", "walk dog", "hold umbrella",
+    "hold sports_ball",
     "hold bottle", "hold cup", "hold cell_phone", "hold skateboard", "carry chair", "carry suitcase", "carry book",
     "sit_on chair", "sit_on bench", "kick sports_ball", "talk_on cell_phone", "drink_with bottle", "drink_with cup",
     "read book", "read cell_phone", "open refrigerator", "open suitcase", "drag suitcase",
