@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 import redis
-from redis.exceptions import AuthenticationError, AuthorizationError, RedisError
+from redis.exceptions import AuthenticationError, AuthorizationError, OutOfMemoryError, RedisError
 
 from hoiclip.errors import HoistreamError, InputError
 from stream.records import Record
@@ -152,7 +152,7 @@ class RedisSink:
         return b"{%s}:last:%s" % (self._target.stream.encode(), run_id)
 
     def _translate(self, error: redis.RedisError) -> HoistreamError:
-        if str(error).startswith("OOM") or "OOM command" in str(error):
+        if isinstance(error, OutOfMemoryError):  # before the script wrote anything: servers check at its start
             return SinkFullError(
                 f"{self.label}: the server is at its memory cap; events wait on disk. Raise maxmemory, or let the "
                 f"slowest consumer group catch up"

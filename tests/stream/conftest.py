@@ -25,8 +25,8 @@ class RedisServer:
     def __init__(self, directory: Path, **config: str) -> None:
         self.directory = directory
         self.port = free_port()
+        self.password = config.pop("requirepass", None)
         self.config = {"appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction", **config}
-        self.password = config.get("requirepass")
         self._server: Any = None
 
     @property
@@ -46,6 +46,8 @@ class RedisServer:
             port=self.port, host="127.0.0.1", data_dir=str(self.directory), persist=True, config=self.config
         )
         self._server.start()
+        if self.password:  # afterwards: the package's own readiness check knows no password
+            redis.Redis(port=self.port).config_set("requirepass", self.password)
 
     def kill(self) -> None:
         """End the server as `kill -9` does."""
