@@ -54,9 +54,11 @@ class _Event(BaseModel):
     seq: int = Field(ge=1, description="Counts the events of this source in this run, without holes.")
     media_time_s: MediaSeconds = Field(description="Position in the media, in seconds.")
     capture_time: AwareDatetime | None = Field(
-        None, description="When the frame was captured, UTC; null where a recording does not say."
+        default=None, description="When the frame was captured, UTC; null where a recording does not say."
     )
-    published_time: AwareDatetime | None = Field(None, description="When the publisher accepted the event, UTC.")
+    published_time: AwareDatetime | None = Field(
+        default=None, description="When the publisher accepted the event, UTC."
+    )
 
     @property
     def clock(self) -> datetime | None:
@@ -101,11 +103,11 @@ class CoverageGapEvent(_Event):
     type: Literal["coverage_gap"] = "coverage_gap"
     from_media_s: MediaSeconds = Field(description="Media time of the last frame seen before.")
     to_media_s: MediaSeconds = Field(description="Media time of the first frame seen after, or of the end.")
-    from_time: AwareDatetime | None = Field(None, description="Wall time of the beginning, UTC.")
-    to_time: AwareDatetime | None = Field(None, description="Wall time of the end, UTC.")
+    from_time: AwareDatetime | None = Field(default=None, description="Wall time of the beginning, UTC.")
+    to_time: AwareDatetime | None = Field(default=None, description="Wall time of the end, UTC.")
     blind_s: MediaSeconds = Field(ge=0, description="Length in seconds.")
     reason: str = Field(description="Code such as `stalled`, `refused`, `ended`, `corrupt`, `crashed`.")
-    why: str = Field("", description="The same for people.")
+    why: str = Field(default="", description="The same for people.")
 
 
 class SourceStateEvent(_Event):
@@ -113,7 +115,7 @@ class SourceStateEvent(_Event):
 
     type: Literal["source_state"] = "source_state"
     state: Literal["opened", "lost", "ended", "failed"]
-    why: str = Field("", description="Detail for people; never holds a password.")
+    why: str = Field(default="", description="Detail for people; never holds a password.")
 
 
 Event = InteractionEvent | CoverageGapEvent | SourceStateEvent

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
-from collections.abc import Sequence
-from itertools import groupby
+from collections import ChainMap
+from collections.abc import Iterable, MutableMapping, Sequence
+from itertools import chain, groupby, islice
+from typing import Any
 
 import redis
-from redis.exceptions import AuthenticationError, AuthorizationError, OutOfMemoryError, RedisError
+from redis.exceptions import AuthenticationError, AuthorizationError, NoScriptError, OutOfMemoryError, RedisError
 
 from hoiclip.errors import HoistreamError, InputError
 from stream.records import Record
@@ -47,6 +50,10 @@ return added
 """
 
 
+_APPEND_SHA = hashlib.sha1(_APPEND.encode(), usedforsecurity=False).hexdigest()
+_PART = 100  # events a script call: more is no faster, and blocks other clients longer
+
+
 class SinkDownError(HoistreamError):
     """The server cannot be reached or refuses for now; the same records may be sent again."""
 
@@ -73,7 +80,6 @@ class RedisSink:
         except ValueError as error:
             raise InputError(f"sink redis: {error}") from None  # the cause may show the password
         self.label = self._target.label
-        self._append = self._client.register_script(_APPEND)
         self._trimmer = Trimmer(self._client, self._target.stream)
         self._sent: dict[tuple[bytes, bytes], int] = {}
 
@@ -93,27 +99,31 @@ class RedisSink:
 
         Raises SinkDownError, SinkFullError, SinkLostError; any part may have arrived: send the same records again.
         """
-        added = 0
         try:
-            for run_id, group in groupby(records, key=lambda record: record.run_id):
-                added += self._append_run(run_id, list(group))
+            replies = self._send(records)
+            if any(isinstance(reply, NoScriptError) for reply in replies):
+                self._client.script_load(_APPEND)
+                replies = self._send(records)
         except RedisError as error:
             raise self._translate(error) from error
-        return added
+        # Later parts of a source are refused when an earlier one failed, so the first failure tells what happened.
+        for reply in replies:
+            if isinstance(reply, RedisError):
+                raise self._translate(reply) from reply
+            if reply < 0:
+                raise SinkLostError(f"{self.label}: the server forgot events it had acknowledged; sending them again")
+        self._sent |= {(record.run_id, record.source_id): record.seq for record in records}
+        return sum(replies)
 
-    def _append_run(self, run_id: bytes, records: list[Record]) -> int:
-        sources = {record.source_id: record.seq for record in records}  # the last one of each
-        arguments: list[bytes | int] = [_MARK_TTL_S, len(sources)]
-        for source in sources:
-            arguments += (source, self._sent.get((run_id, source), 0))
-        for record in records:
-            arguments += (record.source_id, record.seq, record.json)
-        added = int(self._append(keys=[self._target.stream, self._marks(run_id)], args=arguments))
-        if added < 0:
-            raise SinkLostError(f"{self.label}: the server forgot events it had acknowledged; sending them again")
-        for source, seq in sources.items():
-            self._sent[run_id, source] = max(seq, self._sent.get((run_id, source), 0))
-        return added
+    def _send(self, records: Sequence[Record]) -> list[Any]:
+        """Return the reply, or the error in its place, for each part of `records`."""
+        sent = ChainMap({}, self._sent)  # as it will be when every part has arrived
+        pipeline = self._client.pipeline(transaction=False)
+        for run_id, group in groupby(records, key=lambda record: record.run_id):
+            mark = self._marks(run_id)
+            while part := list(islice(group, _PART)):
+                pipeline.evalsha(_APPEND_SHA, 2, self._target.stream, mark, *_arguments(part, sent))
+        return pipeline.execute(raise_on_error=False)
 
     def verify(self) -> None:
         """Ask whether the server still has what was sent, for quiet times. Raises SinkDownError, SinkLostError."""
@@ -158,3 +168,15 @@ class RedisSink:
                 f"slowest consumer group catch up"
             )
         return SinkDownError(f"{self.label}: {error}; events wait on disk and are sent again")
+
+
+def _arguments(records: list[Record], sent: MutableMapping[tuple[bytes, bytes], int]) -> Iterable[bytes | int]:
+    """Return the script's ARGV for records of one run, and note in `sent` what the server has afterwards."""
+    heads: dict[bytes, int] = {}
+    tail: list[bytes | int] = []
+    for run_id, source, seq, json in records:
+        if source not in heads:
+            heads[source] = sent.get((run_id, source), 0)
+        tail += (source, seq, json)
+        sent[run_id, source] = seq
+    return chain((_MARK_TTL_S, len(heads)), chain.from_iterable(heads.items()), tail)

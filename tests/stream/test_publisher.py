@@ -315,6 +315,6 @@ def test_stdout_prints_one_document_a_line(capfdbinary, make_events) -> None:
 
 @pytest.mark.parametrize("url", ["kafka://user:secret@host/", "jsonl:", "redis://", "redis://host?keep_h=-1"])
 def test_a_sink_that_cannot_be_right_is_named_without_its_secrets(url: str, tmp_path) -> None:
-    with pytest.raises(InputError, match="expected|keep_h") as caught:
+    with pytest.raises(InputError, match=r"expected|keep_h") as caught:
         Publisher([url], tmp_path)
     assert "secret" not in str(caught.value)

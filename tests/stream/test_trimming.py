@@ -50,7 +50,7 @@ def test_a_group_that_has_read_nothing_keeps_everything(server) -> None:
 
 
 def test_without_a_group_only_age_trims(server) -> None:
-    client, ids = filled(server)
+    _, ids = filled(server)
     assert trim(server).removed == 0
     assert Trimmer(redis.Redis(port=server.port), STREAM).trim(3600.0).removed == 0
     assert trim(server, only_read=False).removed == len(ids)
