@@ -118,6 +118,7 @@ class SourceStateEvent(_Event):
     why: str = Field(default="", description="Detail for people; never holds a password.")
 
 
+EVENT_TYPES: Final = ("started", "updated", "ended", "coverage_gap", "source_state")
 Event = InteractionEvent | CoverageGapEvent | SourceStateEvent
 _ADAPTER: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="type")])
 

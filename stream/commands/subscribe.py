@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, TypeVar
 
 import typer
+
+Value = TypeVar("Value")
 
 
 def subscribe(
@@ -47,15 +50,15 @@ def subscribe(
     from stream.client import SubscriptionError
     from stream.client import subscribe as open_subscription
     from stream.event_lines import EventPrinter
+    from stream.events import EVENT_TYPES
     from stream.moments import parse_moment, past_time
 
     if group is not None and (until is not None or not follow):
         raise InputError("--until and --no-follow only go without --group, which keeps its own place")
-    try:
-        begin = parse_moment(start or ("new" if group is None else "beginning"))
-        end = past_time(until) if until is not None else None
-    except ValueError as error:
-        raise InputError(f"--{'until' if start is None else 'from'}: {error}") from None
+    if unknown := sorted(set(kind or ()) - set(EVENT_TYPES)):
+        raise InputError(f"--type: {unknown[0]!r} is not known; expected {', '.join(EVENT_TYPES)}")
+    begin = _option("--from", start or ("new" if group is None else "beginning"), parse_moment)
+    end = _option("--until", until, past_time) if until is not None else None
     printer = EventPrinter(sys.stdout, as_json=as_json)
     try:
         with open_subscription(
@@ -77,3 +80,12 @@ def subscribe(
                     break
     except SubscriptionError as error:
         raise HoistreamError(str(error)) from None
+
+
+def _option(name: str, text: str, read: Callable[[str], Value]) -> Value:
+    from hoiclip.errors import InputError
+
+    try:
+        return read(text)
+    except ValueError as error:
+        raise InputError(f"{name}: {error}") from None

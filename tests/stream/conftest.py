@@ -61,6 +61,11 @@ class RedisServer:
 
 
 @pytest.fixture
+def free_tcp_port() -> int:
+    return free_port()
+
+
+@pytest.fixture
 def make_server(tmp_path: Path) -> Iterator[Callable[..., RedisServer]]:
     """Make servers that are stopped at the end; `start` them."""
     try:

@@ -117,7 +117,9 @@ def test_every_reference_in_the_asyncapi_document_resolves() -> None:
 
 
 def test_a_subscriber_imports_neither_torch_nor_the_model() -> None:
-    code = "import sys, stream.events, stream.client; print([m for m in ('torch', 'hoiclip', 'av') if m in sys.modules])"
+    code = (
+        "import sys, stream.events, stream.client; print([m for m in ('torch', 'hoiclip', 'av') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=REPOSITORY)
     assert done.stdout.strip() == "[]"
 
