@@ -17,6 +17,7 @@ from redis.retry import Retry
 
 DEFAULT_STREAM = "hoistream:events"
 SOCKET_TIMEOUT_S = 2.0
+_TLS_OPTIONS = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname"})
 
 
 class RedisUrl(NamedTuple):
@@ -38,11 +39,21 @@ def parse_redis_url(url: str) -> RedisUrl:
     parts = urlsplit(url)
     if parts.scheme not in ("redis", "rediss") or not parts.hostname:
         raise ValueError("expected redis://[user:password@]host[:port][/db][?stream=NAME&keep_h=HOURS]")
+    try:
+        _ = parts.port
+    except ValueError:  # whose text may show a part of the password
+        raise ValueError(
+            "the port is not a number; write special characters of a password as %40 and the like"
+        ) from None
     options = dict(parse_qsl(parts.query))
     stream = options.pop("stream", DEFAULT_STREAM)
     keep_h = float(options.pop("keep_h", "24"))
     if keep_h < 0:
         raise ValueError(f"keep_h must not be negative, got {keep_h:g}")
+    if unknown := sorted(set(options) - _TLS_OPTIONS):
+        raise ValueError(
+            f"option {unknown[0]!r} is not known; expected stream, keep_h or {', '.join(sorted(_TLS_OPTIONS))}"
+        )
     return RedisUrl(urlunsplit(parts._replace(query=urlencode(options))), stream, keep_h * 3600)
 
 

@@ -313,8 +313,18 @@ def test_stdout_prints_one_document_a_line(capfdbinary, make_events) -> None:
     assert json.loads(capfdbinary.readouterr().out)["interaction"] == "ride bicycle"
 
 
-@pytest.mark.parametrize("url", ["kafka://user:secret@host/", "jsonl:", "redis://", "redis://host?keep_h=-1"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "kafka://user:secret@host/",
+        "jsonl:",
+        "redis://",
+        "redis://:secret@host?keep_h=-1",
+        "redis://:secret/x@host",
+        "redis://:secret@host?colour=red",
+    ],
+)
 def test_a_sink_that_cannot_be_right_is_named_without_its_secrets(url: str, tmp_path) -> None:
-    with pytest.raises(InputError, match=r"expected|keep_h") as caught:
+    with pytest.raises(InputError, match=r"expected|keep_h|%40") as caught:
         Publisher([url], tmp_path)
     assert "secret" not in str(caught.value)
