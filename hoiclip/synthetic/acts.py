@@ -69,14 +69,6 @@ IMPLIED: dict[str, str] = {
 }
 """What an act always includes: who drinks with a cup also holds it. Reading takes both hands and implies nothing."""
 
-TRAVEL: dict[str, float] = {
-    "ride bicycle": 0.55, "ride motorcycle": 0.7, "ride skateboard": 0.45, "push bicycle": 0.22,
-    "push motorcycle": 0.18,
-    "walk dog": 0.24, "drag suitcase": 0.24, "carry chair": 0.22, "carry suitcase": 0.24, "carry book": 0.24,
-    "carry skateboard": 0.24, "carry dog": 0.2, "hold umbrella": 0.2,
-}  # fmt: skip
-"""Speed of acts that move, in body heights a second; the others stay in place."""
-
 
 def perform(interaction: str, stage: Stage) -> Act:
     """Return the act called `interaction` ("verb object", HICO-DET's names)."""
@@ -96,7 +88,8 @@ def walk_by(stage: Stage) -> Person:
     return Person(stage.look, pose, standing_hip(stage.look, pose, stage.x, stage.ground), stage.facing)
 
 
-def _blend(a: Pose, b: Pose, amount: float) -> Pose:
+def blend(a: Pose, b: Pose, amount: float) -> Pose:
+    """Return the pose `amount` of the way from `a` to `b`."""
     return Pose(**{f.name: getattr(a, f.name) * (1 - amount) + getattr(b, f.name) * amount for f in fields(Pose)})
 
 
@@ -184,7 +177,7 @@ def _hold(thing: str, s: Stage) -> Act:
     raised = replace(idle, near_arm=22 + sway, near_elbow=84 + sway)
     if thing == "umbrella":
         raised = replace(raised, near_arm=14, near_elbow=112)
-    pose = _blend(idle, raised, s.amount)
+    pose = blend(idle, raised, s.amount)
     person = Person(s.look, pose, standing_hip(s.look, pose, s.x, s.ground), s.facing)
     return _act(person, _hand_object(thing, person.joints.near_hand, s, 0.0), "between")
 
@@ -259,7 +252,7 @@ def _talk_on(thing: str, s: Stage) -> Act:
     base = replace(Pose(), far_arm=18.0, far_elbow=40.0)
     hip = standing_hip(s.look, base, s.x, s.ground)
     ear = joints_of(s.look, base, hip, f).ear
-    pose = _blend(base, reach(s.look, base, hip, f, (ear[0] + f * 0.03 * h, ear[1] + 0.035 * h)), s.amount)
+    pose = blend(base, reach(s.look, base, hip, f, (ear[0] + f * 0.03 * h, ear[1] + 0.035 * h)), s.amount)
     person = Person(s.look, pose, hip, f)
     hand = person.joints.near_hand
     return _act(
@@ -277,7 +270,7 @@ def _drink_with(thing: str, s: Stage) -> Act:
     tip = 6 * math.sin(2 * math.pi * s.phase)
     away = 0.13 if thing == "bottle" else 0.075
     place = (mouth[0] + f * away * h, mouth[1] - (0.035 if thing == "bottle" else 0.0) * h)
-    pose = _blend(base, reach(s.look, base, hip, f, (place[0], place[1] + 0.03 * h)), s.amount)
+    pose = blend(base, reach(s.look, base, hip, f, (place[0], place[1] + 0.03 * h)), s.amount)
     person = Person(s.look, pose, hip, f)
     hand = person.joints.near_hand
     at = (hand[0], hand[1] - 0.03 * h)
@@ -294,7 +287,7 @@ def _read(thing: str, s: Stage) -> Act:
     shoulder = joints_of(s.look, base, hip, f).shoulder
     sway = 0.01 * math.sin(2 * math.pi * s.phase)
     target = (shoulder[0] + f * 0.22 * h, shoulder[1] + (0.06 + sway) * h)
-    pose = _blend(base, reach(s.look, base, hip, f, target, near=True, far=True), s.amount)
+    pose = blend(base, reach(s.look, base, hip, f, target, near=True, far=True), s.amount)
     person = Person(s.look, pose, hip, f)
     hand = person.joints.near_hand
     at = (hand[0] + f * 0.03 * h, hand[1] - 0.05 * h)

@@ -18,13 +18,17 @@ FLOORS: tuple[Colour, ...] = ((120, 104, 88), (104, 108, 112), (150, 140, 124), 
 
 
 def draw_background(
-    rng: np.random.Generator, height: int, width: int, world_width: float, horizon: float
+    rng: np.random.Generator, height: int, width: int, world_width: float, horizon: float, *, place: int | None = None
 ) -> NDArray[np.uint8]:
-    """Return RGB uint8 [height, width, 3] of an empty place; `horizon` is in world units of a 256-high world."""
+    """Return RGB uint8 [height, width, 3] of an empty place; `horizon` is in world units of a 256-high world.
+
+    `place`: 0 indoors, 1 a street, 2 a park; None leaves it to `rng`.
+    """
     scale = height / 256.0
     image = np.empty((height, width, 3), np.uint8)
     brush = Brush(image, scale)
     kind = int(rng.integers(3))
+    kind = kind if place is None else place
     line = round(horizon * scale)
     if kind == 0:
         _gradient(image[:line], WALLS[int(rng.integers(len(WALLS)))], float(rng.uniform(0.8, 1.1)), rng)
@@ -116,13 +120,19 @@ def camera(image: NDArray[np.uint8], rng: np.random.Generator, *, jpeg: bool = T
     if rng.random() < 0.35:
         image = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.4, 1.1)) * image.shape[0] / 256)
     level = float(rng.uniform(0.0, 0.75))
-    tiles = _noise_tiles()
-    height, width = image.shape[:2]
-    y, x = int(rng.integers(1300 - min(height, 1299))), int(rng.integers(1500 - min(width, 1499)))
-    tile = tiles[y : y + height, x : x + width]
-    if tile.shape[:2] == (height, width):
-        image = np.clip(image + (tile * level).astype(np.int16), 0, 255).astype(np.uint8)
+    image = noise(image, rng, level)
     if jpeg and rng.random() < 0.6:
         _, packed = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(35, 90))])
         image = np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR), np.uint8)
     return image
+
+
+def noise(image: NDArray[np.uint8], rng: np.random.Generator, level: float) -> NDArray[np.uint8]:
+    """Return `image` with sensor noise of `level` times 16 grey levels; larger than 1500x1300 repeats it."""
+    height, width = image.shape[:2]
+    tiles = _noise_tiles()
+    y, x = int(rng.integers(1300 - min(height, 1299))), int(rng.integers(1500 - min(width, 1499)))
+    tile = tiles[y : y + height, x : x + width]
+    if tile.shape[:2] != (height, width):
+        tile = np.tile(tiles, (-(-height // 1300), -(-width // 1500), 1))[:height, :width]
+    return np.clip(image + (tile * level).astype(np.int16), 0, 255).astype(np.uint8)

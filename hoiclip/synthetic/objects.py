@@ -198,21 +198,20 @@ def suitcase(brush: Brush, at: Point, h: float, facing: int, paint: Colour) -> N
 SUITCASE_HANDLE = 0.407  # height of the handle above the ground, as a share of h
 
 
-def open_suitcase(brush: Brush, at: Point, h: float, facing: int, paint: Colour) -> None:
-    """A case lying open; `at`: the ground below its middle."""
+def open_suitcase(brush: Brush, at: Point, h: float, facing: int, paint: Colour, opening: float = 1.0) -> None:
+    """A case lying on its back, its lid `opening` (0..1) of the way up; `at`: the ground below its middle."""
     x, y = at
     f = facing
     brush.box(x - 0.19 * h, y - 0.12 * h, x + 0.19 * h, y, paint)
     brush.box(x - 0.17 * h, y - 0.14 * h, x + 0.17 * h, y - 0.1 * h, (240, 230, 210))
-    brush.polygon(
-        [
-            (x + f * 0.17 * h, y - 0.12 * h),
-            (x + f * 0.28 * h, y - 0.42 * h),
-            (x + f * 0.33 * h, y - 0.4 * h),
-            (x + f * 0.2 * h, y - 0.1 * h),
-        ],
-        shade(paint, 0.8),
-    )
+    lid = [(0.17, -0.12), (0.28, -0.42), (0.33, -0.4), (0.2, -0.1)]
+    if opening < 1.0:
+        shut = [(0.17, -0.12), (-0.19, -0.14), (-0.19, -0.19), (0.19, -0.19)]
+        lid = [
+            (a * opening + c * (1 - opening), b * opening + d * (1 - opening))
+            for (a, b), (c, d) in zip(lid, shut, strict=True)
+        ]
+    brush.polygon([(x + f * px * h, y + py * h) for px, py in lid], shade(paint, 0.8))
 
 
 def sports_ball(brush: Brush, at: Point, h: float, facing: int, paint: Colour) -> None:
