@@ -1,0 +1,432 @@
+"""Pairs over time, and their interactions as transitions: started, updated, ended. One tracker a source."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.association import associate, box_distance
+from stream.lifecycle import Episode, Limits, TrackerSettings
+from stream.motion import BoxTracks
+
+if TYPE_CHECKING:
+    from hoiclip.postprocess import PairDetections
+
+__all__ = ["PairTracker", "PairView", "TrackerSettings", "Transition"]
+
+logger = logging.getLogger(__name__)
+
+VELOCITY_S = 0.3  # smoothing of velocities
+COAST_S = 0.5  # unseen boxes travel at most this long at their last speed
+CUT_CONFIRM_S = 0.4  # everybody new for so long, at once: the camera was moved or the film was cut
+STILL_SHIFT = 0.06  # of the human's size: less is a detector's jitter
+SAME_PLACE_IOU = 0.7
+MAX_MUTED_PLACES = 64
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Transition:
+    """One step in the life of one interaction of one pair."""
+
+    kind: Literal["started", "updated", "ended"]
+    t_s: float  # media time of the frame that decided
+    started_s: float  # media time of the first evidence
+    duration_s: float  # to t_s; of `ended`, to the last evidence
+    pair_id: int
+    human_id: int
+    object_id: int
+    interaction: int  # index in the source's vocabulary
+    object: str  # class of the tracked object
+    score: float  # smoothed, in [0, 1]
+    peak_score: float  # highest smoothed score since the start
+    human_box_xyxy_px: Box
+    object_box_xyxy_px: Box
+    reason: str  # score, interval, lost, cut, clock, stationary, max_duration, or what `flush` was told
+    why: str  # the same for people, with numbers
+
+
+@dataclass(frozen=True)
+class PairView:
+    """A live pair, to be drawn."""
+
+    pair_id: int
+    human_id: int
+    object_id: int
+    object: str
+    human_box_xyxy_px: Box
+    object_box_xyxy_px: Box
+    is_seen: bool  # in the last frame; else boxes are where it was last seen
+    interactions: tuple[tuple[str, float], ...]  # open ones: name and smoothed score, best first
+
+
+@dataclass(slots=True)
+class _Pair:
+    pair_id: int
+    human_id: int
+    object_id: int
+    label: int
+    row: int  # in the table of smoothed scores
+    human_box: NDArray[np.float64]
+    object_box: NDArray[np.float64]
+    seen_s: float
+    still_since_s: float
+    anchor: tuple[NDArray[np.float64], NDArray[np.float64]]  # boxes when it last moved
+    episodes: dict[int, Episode] = field(default_factory=dict)
+    muted: set[int] = field(default_factory=set)  # interactions taken for scenery
+
+
+class PairTracker:
+    """Follow the pairs of one source and decide when their interactions begin and end.
+
+    Deterministic: equal calls give equal transitions and ids. Ids are counted per tracker and never reused.
+    Not thread-safe.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        *,
+        object_names: Sequence[str],
+        no_interaction: Sequence[bool] | NDArray[np.bool_] | None = None,
+        settings: TrackerSettings | None = None,
+        source_id: str = "",
+    ) -> None:
+        """Prepare for detections with K = `len(names)` scores a pair.
+
+        Args:
+            names: interactions, such as ``ride bicycle``; thresholds are looked up by them.
+            object_names: the classes that `PairDetections.object_labels` counts.
+            no_interaction: [K] classes that say "nothing happens"; they never become events.
+            settings: thresholds and times.
+            source_id: for log lines.
+        """
+        self.settings = settings or TrackerSettings()
+        self.names, self._object_names, self._source_id = tuple(names), tuple(object_names), source_id
+        for unknown in sorted(set(self.settings.thresholds) - set(self.names)):
+            logger.warning("%s: thresholds for %r are unused: no such interaction here", source_id, unknown)
+        limits = [self.settings.thresholds_of(name) for name in self.names]
+        self._limits = [Limits(enter, leave, self.settings) for enter, leave in limits]
+        self._enter = np.array([enter for enter, _ in limits], np.float32)
+        self._leave = np.array([leave for _, leave in limits], np.float32)
+        silent = np.zeros(len(self.names), np.bool_) if no_interaction is None else np.asarray(no_interaction, np.bool_)
+        self._enter[silent] = self._leave[silent] = np.inf  # never evidence
+        self._lowest_leave = float(self._leave.min(initial=np.inf))
+        self._next_pair_id = 1
+        self._last_s: float | None = None
+        self._muted_places: list[tuple[NDArray[np.float64], NDArray[np.float64], set[int]]] = []
+        self._humans = BoxTracks(velocity_s=VELOCITY_S, coast_s=COAST_S)
+        self._objects = BoxTracks(velocity_s=VELOCITY_S, coast_s=COAST_S)
+        self._smoothed = np.zeros((16, len(self.names)), np.float32)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Drop every track; ids go on counting."""
+        self._humans.drop_unseen_since(np.inf)
+        self._objects.drop_unseen_since(np.inf)
+        self._pairs: dict[tuple[int, int], _Pair] = {}  # by human and object id
+        self._free_rows = list(range(len(self._smoothed)))[::-1]
+        self._seen: list[_Pair] = []
+        self._humans_before: set[int] = set()  # in the last clear frame
+        self._before_cut: set[int] = set()  # humans that a cut may have taken away
+        self._cut_since_s: float | None = None
+
+    def update(
+        self, t_s: float, detections: PairDetections, corrupt: bool = False, cut: bool = False
+    ) -> list[Transition]:
+        """Take the pairs of the frame at media time `t_s` and return what began, went on and ended.
+
+        Args:
+            t_s: media time; frames come in order. A step back is a restarted clock: everything ends there.
+            detections: the frame's pairs, in source pixels.
+            corrupt: the decoder marked the frame as damaged. It opens nothing and counts as not seen.
+            cut: the caller knows that this frame begins another view: everything ends, ids start anew.
+        """
+        transitions: list[Transition] = []
+        if self._last_s is not None and t_s < self._last_s:
+            transitions += self._end_all(self._last_s, "clock", f"media time went back to {t_s:.1f} s")
+            self._last_s = None
+        elif cut and self._last_s is not None:
+            transitions += self._end_all(t_s, "cut", "the caller reported a cut")
+        elapsed_s = None if self._last_s is None else t_s - self._last_s
+        self._last_s = t_s
+        if corrupt:
+            self._seen = []
+        else:
+            found = self._associate(t_s, detections)
+            self._smooth(t_s, elapsed_s)
+            if self._was_cut(t_s, found):
+                transitions += self._end_old(t_s)
+        transitions += self._decide(t_s, is_clear=not corrupt)
+        self._drop_old(t_s)
+        return transitions
+
+    def flush(self, t_s: float, reason: str) -> list[Transition]:
+        """End everything that is open, for `reason` (a code such as ``end_of_file``), and forget all tracks."""
+        return self._end_all(t_s, reason, reason.replace("_", " "))
+
+    def snapshot(self) -> list[PairView]:
+        """Return the pairs seen in the last frame and those with an open interaction, by pair id."""
+        seen = {pair.pair_id for pair in self._seen}
+        views = []
+        for pair in sorted(self._pairs.values(), key=lambda pair: pair.pair_id):
+            interactions = sorted(
+                ((self.names[k], float(self._smoothed[pair.row, k])) for k, e in pair.episodes.items() if e.is_open),
+                key=lambda item: (-item[1], item[0]),
+            )
+            if interactions or pair.pair_id in seen:
+                views.append(
+                    PairView(
+                        pair.pair_id,
+                        pair.human_id,
+                        pair.object_id,
+                        self._object_names[pair.label],
+                        _box(pair.human_box),
+                        _box(pair.object_box),
+                        pair.pair_id in seen,
+                        tuple(interactions),
+                    )
+                )
+        return views
+
+    # -- one frame -----------------------------------------------------------------------------------------------
+
+    def _associate(self, t_s: float, detections: PairDetections) -> set[int]:
+        """Find the pairs of this frame, into `_seen`; return the ids of humans found again."""
+        self._seen, self._rows_of_seen = [], []
+        self._best = np.zeros((0, len(self.names)), np.float32)
+        scores = np.asarray(detections.scores, np.float32)
+        strength = scores.max(axis=1, initial=0.0)
+        chosen = np.flatnonzero(strength >= self.settings.min_pair_score)
+        if not len(chosen):
+            return set()
+        if len(chosen) < len(scores):
+            scores, strength = scores[chosen], strength[chosen]
+        human_boxes = np.asarray(detections.human_boxes_xyxy, np.float64)[chosen]
+        object_boxes = np.asarray(detections.object_boxes_xyxy, np.float64)[chosen]
+        labels = np.asarray(detections.object_labels, np.int64)[chosen]
+        order = np.argsort(-strength, kind="stable").tolist()
+
+        human_row = {human_id: row for row, human_id in enumerate(self._humans.ids)}
+        object_row = {object_id: row for row, object_id in enumerate(self._objects.ids)}
+        known = ([human_row[h] for h, _ in self._pairs], [object_row[o] for _, o in self._pairs])
+        matched = associate(self._humans, self._objects, known, human_boxes, object_boxes, labels, order, t_s)
+
+        members: dict[int, list[int]] = {}
+        for p in order:
+            key = (self._humans.ids[matched.human_rows[p]], self._objects.ids[matched.object_rows[p]])
+            pair = self._pairs.get(key)
+            if pair is None:
+                pair = self._add_pair(key, int(labels[p]), human_boxes[p], object_boxes[p], t_s)
+            if pair.row in members:
+                members[pair.row].append(p)
+                continue
+            members[pair.row] = [p]
+            self._seen.append(pair)
+            pair.human_box, pair.object_box, pair.seen_s = human_boxes[p], object_boxes[p], t_s
+        self._rows_of_seen = list(members)
+        self._best = scores[[group[0] for group in members.values()]]
+        for i, group in enumerate(members.values()):
+            if len(group) > 1:  # several queries found one pair
+                self._best[i] = scores[group].max(axis=0)
+        return matched.matched_humans
+
+    def _smooth(self, t_s: float, elapsed_s: float | None) -> None:
+        """Move the smoothed scores on by one frame, and note evidence."""
+        gain = 1.0  # the first frame: nothing is known of before
+        if elapsed_s is not None:
+            gain = -float(np.expm1(-elapsed_s / self.settings.smoothing_s)) if self.settings.smoothing_s > 0 else 1.0
+        rows, seen_ids = self._rows_of_seen, {pair.pair_id for pair in self._seen}
+        unseen = [pair for pair in self._pairs.values() if pair.pair_id not in seen_ids]
+        # Not to be seen counts against what is not open yet, and not against what is: that is what `gap_s` is for.
+        if unseen:
+            held = [(p.row, k, self._smoothed[p.row, k]) for p in unseen for k, e in p.episodes.items() if e.is_open]
+            self._smoothed[[pair.row for pair in unseen]] *= np.float32(1.0 - gain)
+            for row, k, value in held:
+                self._smoothed[row, k] = value
+        if not rows:
+            return
+        before = self._smoothed[rows]
+        before += np.float32(gain) * (self._best - before)
+        self._smoothed[rows] = before
+        if self._best.max() < self._lowest_leave:
+            return
+        hit_pairs, hit_classes = np.nonzero(self._best >= self._leave)
+        is_strong = (self._best[hit_pairs, hit_classes] >= self._enter[hit_classes]).tolist()
+        for i, k, strong in zip(hit_pairs.tolist(), hit_classes.tolist(), is_strong, strict=True):
+            pair = self._seen[i]
+            episode = pair.episodes.get(k)
+            if episode is not None:
+                episode.evidence_s = t_s
+            elif strong and k not in pair.muted:
+                pair.episodes[k] = Episode(onset_s=t_s, evidence_s=t_s)
+
+    def _decide(self, t_s: float, *, is_clear: bool) -> list[Transition]:
+        """Open, update and close episodes; by pair id and interaction."""
+        transitions = []
+        for pair in sorted(self._pairs.values(), key=lambda pair: pair.pair_id):
+            if pair.seen_s == t_s:
+                self._watch_movement(pair, t_s)
+            if not pair.episodes:
+                continue
+            classes = sorted(pair.episodes)
+            for k, score in zip(classes, self._smoothed[pair.row, classes].tolist(), strict=True):
+                episode, limits = pair.episodes[k], self._limits[k]
+                if not episode.is_open:
+                    if not is_clear or pair.seen_s < t_s:
+                        if t_s - pair.seen_s >= self.settings.gap_s:
+                            del pair.episodes[k]
+                    elif why := limits.opens(episode, score, t_s):
+                        transitions.append(self._start(pair, k, episode, score, t_s, why))
+                    elif score < limits.leave and episode.evidence_s < t_s:
+                        del pair.episodes[k]  # a flicker
+                    continue
+                episode.peak_score = max(episode.peak_score, score)
+                closing = limits.closes(episode, score, t_s - pair.seen_s, pair.seen_s - pair.still_since_s, t_s)
+                if closing:
+                    transitions.append(self._transition("ended", pair, k, episode, t_s, *closing))
+                    del pair.episodes[k]
+                    if closing[0] == "stationary":
+                        pair.muted.add(k)
+                elif pair.seen_s == t_s and t_s - episode.updated_s >= self.settings.update_interval_s - 1e-9:
+                    episode.updated_s = t_s
+                    why = f"still {score:.2f} ≥ leave {limits.leave:.2f}" if score >= limits.leave else "fading"
+                    transitions.append(self._transition("updated", pair, k, episode, t_s, "interval", why))
+        return transitions
+
+    # -- transitions ---------------------------------------------------------------------------------------------
+
+    def _start(self, pair: _Pair, k: int, episode: Episode, score: float, t_s: float, why: str) -> Transition:
+        # Evidence may have hovered about the threshold for long before; that is not when it began.
+        earliest_s = t_s - self.settings.min_duration_s - 2 * self.settings.smoothing_s
+        episode.started_s = max(episode.onset_s, earliest_s)
+        episode.updated_s, episode.peak_score = t_s, score
+        return self._transition("started", pair, k, episode, t_s, "score", why)
+
+    def _transition(
+        self, kind: Literal["started", "updated", "ended"], pair: _Pair, k: int, episode: Episode, t_s: float,
+        reason: str, why: str,
+    ) -> Transition:  # fmt: skip
+        assert episode.started_s is not None
+        until_s = max(episode.evidence_s, episode.started_s) if kind == "ended" else t_s
+        return Transition(
+            kind=kind,
+            t_s=t_s,
+            started_s=episode.started_s,
+            duration_s=until_s - episode.started_s,
+            pair_id=pair.pair_id,
+            human_id=pair.human_id,
+            object_id=pair.object_id,
+            interaction=k,
+            object=self._object_names[pair.label],
+            score=min(max(float(self._smoothed[pair.row, k]), 0.0), 1.0),
+            peak_score=min(episode.peak_score, 1.0),
+            human_box_xyxy_px=_box(pair.human_box),
+            object_box_xyxy_px=_box(pair.object_box),
+            reason=reason,
+            why=why,
+        )
+
+    def _end_all(self, t_s: float, reason: str, why: str) -> list[Transition]:
+        transitions = self._end(list(self._pairs.values()), t_s, reason, why)
+        self._forget()
+        return transitions
+
+    def _end(self, pairs: list[_Pair], t_s: float, reason: str, why: str) -> list[Transition]:
+        transitions = []
+        for pair in sorted(pairs, key=lambda pair: pair.pair_id):
+            for k in sorted(pair.episodes):
+                episode = pair.episodes.pop(k)
+                if episode.is_open:
+                    transitions.append(self._transition("ended", pair, k, episode, t_s, reason, why))
+        return transitions
+
+    # -- pairs ---------------------------------------------------------------------------------------------------
+
+    def _add_pair(
+        self, key: tuple[int, int], label: int, human_box: NDArray[Any], object_box: NDArray[Any], t_s: float
+    ) -> _Pair:
+        if not self._free_rows:
+            size = len(self._smoothed)
+            self._smoothed = np.concatenate([self._smoothed, np.zeros_like(self._smoothed)])
+            self._free_rows = list(range(size, 2 * size))[::-1]
+        row = self._free_rows.pop()
+        self._smoothed[row] = 0.0
+        pair = _Pair(
+            self._next_pair_id, *key, label, row, human_box, object_box, t_s, t_s, (human_box, object_box)
+        )  # fmt: skip
+        self._next_pair_id += 1
+        self._pairs[key] = pair
+        for place in self._muted_places:  # scenery that was missed for a while is still scenery
+            if _iou(place[0], human_box) >= SAME_PLACE_IOU and _iou(place[1], object_box) >= SAME_PLACE_IOU:
+                pair.muted |= place[2]
+                pair.anchor = place[:2]
+        return pair
+
+    def _watch_movement(self, pair: _Pair, t_s: float) -> None:
+        human, thing = pair.anchor
+        size = max(float((human[2] - human[0]) * (human[3] - human[1])) ** 0.5, 1.0)
+        shift = max(float(np.abs(pair.human_box - human).max()), float(np.abs(pair.object_box - thing).max()))
+        if shift > STILL_SHIFT * size:
+            pair.anchor, pair.still_since_s = (pair.human_box, pair.object_box), t_s
+            pair.muted.clear()
+
+    def _drop_old(self, t_s: float) -> None:
+        memory_s = max(self.settings.track_memory_s, self.settings.gap_s)
+        gone = self._humans.drop_unseen_since(t_s - memory_s)
+        gone_objects = self._objects.drop_unseen_since(t_s - memory_s)
+        if gone or gone_objects:
+            self._drop([key for key in self._pairs if key[0] in gone or key[1] in gone_objects])
+
+    def _drop(self, keys: list[tuple[int, int]]) -> None:
+        for key in keys:
+            pair = self._pairs.pop(key)
+            self._free_rows.append(pair.row)
+            if pair.muted:
+                self._muted_places = self._muted_places[1 - MAX_MUTED_PLACES :]
+                self._muted_places.append((*pair.anchor, pair.muted))
+
+    # -- cuts ----------------------------------------------------------------------------------------------------
+
+    def _was_cut(self, t_s: float, found: set[int]) -> bool:
+        """Whether everybody was replaced at once, and it stayed so for `CUT_CONFIRM_S`.
+
+        One person with one object may just have been missed while another came: at least two must vanish together.
+        """
+        new = {pair.human_id for pair in self._seen}
+        old, self._humans_before = self._humans_before, new
+        if self._cut_since_s is None:
+            if new and not found and len(old) >= 2:
+                self._before_cut, self._cut_since_s = old, t_s
+            return False
+        if new & self._before_cut:
+            self._cut_since_s = None
+            return False
+        return bool(new) and t_s - self._cut_since_s >= CUT_CONFIRM_S - 1e-9
+
+    def _end_old(self, t_s: float) -> list[Transition]:
+        """End the pairs from before the cut and forget them, and the scenery."""
+        keys = [key for key in self._pairs if key[0] in self._before_cut]
+        pairs = [self._pairs[key] for key in keys]
+        transitions = self._end(pairs, t_s, "cut", f"all {len(self._before_cut)} people were replaced at once")
+        self._drop(keys)
+        self._humans.drop({pair.human_id for pair in pairs})
+        self._objects.drop({pair.object_id for pair in pairs} - {object_id for _, object_id in self._pairs})
+        self._muted_places = []
+        self._cut_since_s = None
+        return transitions
+
+
+def _box(box: NDArray[Any]) -> Box:
+    x0, y0, x1, y1 = box.tolist()
+    return x0, y0, x1, y1
+
+
+def _iou(a: NDArray[Any], b: NDArray[Any]) -> float:
+    return float(box_distance(a[None], b[None])[1][0, 0])
