@@ -22,7 +22,7 @@ class Key(NamedTuple):
 
 
 class Visit:
-    """Walk in, stop, do something with what is there, and walk out: the common part.
+    """Walk in, stop, do something with what is there, and walk out where one came from: the common part.
 
     Subclasses give the states and what they mean; `path` lists (from when on, which state), each reached by a ramp.
     """
@@ -72,14 +72,15 @@ class Visit:
 
     def _walker(self, t_s: float) -> Person | None:
         """Return the person on the way in or out, or None while at the place; outside the frame they still walk."""
-        c, h = self.cast, self.cast.look.height
+        h = self.cast.look.height
         if t_s < self.arrives_s:
             way = (self.arrives_s - t_s) * WALK_SPEED * h
             toward = 1 if self.x > self._from else -1
             return self._walking(self.x - toward * way, toward, -way)
         if self._leaves and t_s > self.done_s:
             way = (t_s - self.done_s) * WALK_SPEED * h
-            return self._walking(self.x + c.facing * way, c.facing, way)
+            away = 1 if self.x < self._from else -1
+            return self._walking(self.x + away * way, away, way)
         return None
 
     def _walking(self, x: float, facing: int, way: float) -> Person:
