@@ -22,7 +22,7 @@ def frames(num_pairs: int, rng: np.random.Generator) -> list[SimpleNamespace]:
     out = []
     for i in range(NUM_FRAMES):
         place = home + 80 * np.sin(i / 25 + np.arange(num_humans))[:, None]
-        humans = np.concatenate([place, place + [80, 200]], axis=1)[owner] + rng.normal(0, 2, (num_pairs, 4))
+        humans = np.concatenate([place, place + np.array([80, 200])], axis=1)[owner] + rng.normal(0, 2, (num_pairs, 4))
         things = np.concatenate([place[owner] + offset, place[owner] + offset + 50], axis=1)
         scores = rng.uniform(0, 0.05, (num_pairs, NUM_INTERACTIONS)).astype(np.float32)
         np.put_along_axis(scores, likely, (0.5 + 0.4 * np.sin(i / 60 + likely)).astype(np.float32), axis=1)
@@ -48,9 +48,8 @@ def main() -> None:
             started = time.perf_counter()
             events += len(tracker.update(i / 5, detections))
             times.append(1e3 * (time.perf_counter() - started))
-        print(
-            f"{num_pairs} pairs: median {np.median(times):.3f} ms, p99 {np.percentile(times, 99):.3f} ms, {events} events"
-        )
+        median, worst = np.median(times), np.percentile(times, 99)
+        print(f"{num_pairs} pairs: median {median:.3f} ms, p99 {worst:.3f} ms, {events} events")
 
 
 if __name__ == "__main__":

@@ -55,18 +55,19 @@ def associate(
         t_s: media time.
     """
     num_humans, num_objects, num_pairs = len(humans), len(objects), len(human_boxes)
-    detected = np.concatenate([human_boxes, object_boxes])
-    tracked = np.concatenate([humans.predict(t_s), objects.predict(t_s)])
-    distance, iou = box_distance(np.concatenate([tracked, detected]), detected)
-    human_distance = distance[:num_humans, :num_pairs]
-    object_distance = distance[num_humans : num_humans + num_objects, num_pairs:]
-    object_distance = np.where(objects.labels[:, None] == labels[None], object_distance, _IMPOSSIBLE)
-    human_iou = iou[num_humans + num_objects :][:num_pairs, :num_pairs].tolist()
-    object_iou = iou[num_humans + num_objects + num_pairs :, num_pairs:]
-    object_iou = np.where(labels[:, None] == labels[None], object_iou, 0.0).tolist()
+    # Humans and objects as one array [2, tracks + P, P]: one pass of small operations instead of four.
+    longest = max(num_humans, num_objects)
+    left = np.zeros((2, longest + num_pairs, 4))
+    left[0, :num_humans], left[1, :num_objects] = humans.predict(t_s), objects.predict(t_s)
+    left[0, longest:], left[1, longest:] = human_boxes, object_boxes
+    distance, iou = box_distance(left, left[:, longest:])
+    human_distance = distance[0, :num_humans]
+    object_distance = np.where(objects.labels[:, None] == labels, distance[1, :num_objects], _IMPOSSIBLE)
+    human_iou = iou[0, longest:].tolist()
+    object_iou = (iou[1, longest:] * (labels[:, None] == labels)).tolist()
 
     human_votes, object_votes = [-1] * num_pairs, [-1] * num_pairs
-    if pair_rows[0]:
+    if pair_rows[0]:  # no pair is known, so none can vote
         by_human, by_object = human_distance[pair_rows[0]], object_distance[pair_rows[1]]
         cost = np.where(
             (by_human < MAX_HUMAN_DISTANCE) & (by_object < MAX_OBJECT_DISTANCE), by_human + by_object, _IMPOSSIBLE
@@ -84,18 +85,27 @@ def associate(
 
 
 def box_distance(a_xyxy: NDArray[Any], b_xyxy: NDArray[Any]) -> tuple[Float, Float]:
-    """Return distance and IoU, both [N, M], of boxes `a_xyxy` [N, 4] and `b_xyxy` [M, 4]."""
-    a, b = a_xyxy[:, None], b_xyxy[None]
-    inner = np.clip(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0.0, None)
-    outer = np.maximum(a[..., 2:], b[..., 2:]) - np.minimum(a[..., :2], b[..., :2])
-    overlap = inner[..., 0] * inner[..., 1]
-    area_a = (a_xyxy[:, 2] - a_xyxy[:, 0]) * (a_xyxy[:, 3] - a_xyxy[:, 1])
-    area_b = (b_xyxy[:, 2] - b_xyxy[:, 0]) * (b_xyxy[:, 3] - b_xyxy[:, 1])
-    iou = overlap / np.maximum(area_a[:, None] + area_b[None] - overlap, 1e-9)
-    twice = (a_xyxy[:, :2] + a_xyxy[:, 2:])[:, None] - (b_xyxy[:, :2] + b_xyxy[:, 2:])[None]  # of the centres
-    apart = (twice[..., 0] ** 2 + twice[..., 1] ** 2) / 4
-    diagonal = outer[..., 0] ** 2 + outer[..., 1] ** 2
-    return 1.0 - iou + apart / np.maximum(diagonal, 1e-9), iou
+    """Return distance and IoU, both [..., N, M], of boxes `a_xyxy` [..., N, 4] and `b_xyxy` [..., M, 4]."""
+    # One coordinate at a time: arrays of shape [..., N, M] without a short last axis are several times faster.
+    ax0, ay0, ax1, ay1 = (a_xyxy[..., i, None] for i in range(4))
+    bx0, by0, bx1, by1 = (b_xyxy[..., None, :, i] for i in range(4))
+    right, left = np.minimum(ax1, bx1), np.maximum(ax0, bx0)
+    low, high = np.minimum(ay1, by1), np.maximum(ay0, by0)
+    width_sum, height_sum = (ax1 - ax0) + (bx1 - bx0), (ay1 - ay0) + (by1 - by0)
+    inner_width, inner_height = right - left, low - high
+    # The enclosing box is as wide as both boxes less what they share.
+    diagonal = (width_sum - inner_width) ** 2 + (height_sum - inner_height) ** 2
+    overlap = np.maximum(inner_width, 0.0)
+    overlap *= np.maximum(inner_height, 0.0)
+    area = (ax1 - ax0) * (ay1 - ay0) + (bx1 - bx0) * (by1 - by0)
+    area -= overlap
+    iou = overlap / np.maximum(area, 1e-9)
+    apart = ((ax0 + ax1) - (bx0 + bx1)) ** 2  # of the centres, doubled
+    apart += ((ay0 + ay1) - (by0 + by1)) ** 2
+    apart /= np.maximum(4 * diagonal, 1e-9)
+    apart += 1.0
+    apart -= iou
+    return apart, iou
 
 
 def _identify(

@@ -72,12 +72,9 @@ class _Pair:
     human_id: int
     object_id: int
     label: int
-    row: int  # in the table of smoothed scores
-    human_box: NDArray[np.float64]
-    object_box: NDArray[np.float64]
+    row: int  # in the tables of smoothed scores and boxes
     seen_s: float
     still_since_s: float
-    anchor: tuple[NDArray[np.float64], NDArray[np.float64]]  # boxes when it last moved
     episodes: dict[int, Episode] = field(default_factory=dict)
     muted: set[int] = field(default_factory=set)  # interactions taken for scenery
 
@@ -120,10 +117,12 @@ class PairTracker:
         self._lowest_leave = float(self._leave.min(initial=np.inf))
         self._next_pair_id = 1
         self._last_s: float | None = None
-        self._muted_places: list[tuple[NDArray[np.float64], NDArray[np.float64], set[int]]] = []
+        self._muted_places: list[tuple[NDArray[np.float64], set[int]]] = []  # boxes as in `_boxes`, interactions
         self._humans = BoxTracks(velocity_s=VELOCITY_S, coast_s=COAST_S)
         self._objects = BoxTracks(velocity_s=VELOCITY_S, coast_s=COAST_S)
         self._smoothed = np.zeros((16, len(self.names)), np.float32)
+        self._boxes = np.zeros((16, 8))  # human and object xyxy in pixels, as last seen
+        self._anchors = np.zeros((16, 8))  # the same when the pair last moved
         self._forget()
 
     def _forget(self) -> None:
@@ -161,6 +160,7 @@ class PairTracker:
         else:
             found = self._associate(t_s, detections)
             self._smooth(t_s, elapsed_s)
+            self._watch_movement(t_s)
             if self._was_cut(t_s, found):
                 transitions += self._end_old(t_s)
         transitions += self._decide(t_s, is_clear=not corrupt)
@@ -175,7 +175,7 @@ class PairTracker:
         """Return the pairs seen in the last frame and those with an open interaction, by pair id."""
         seen = {pair.pair_id for pair in self._seen}
         views = []
-        for pair in sorted(self._pairs.values(), key=lambda pair: pair.pair_id):
+        for pair in self._pairs.values():
             interactions = sorted(
                 ((self.names[k], float(self._smoothed[pair.row, k])) for k, e in pair.episodes.items() if e.is_open),
                 key=lambda item: (-item[1], item[0]),
@@ -187,8 +187,8 @@ class PairTracker:
                         pair.human_id,
                         pair.object_id,
                         self._object_names[pair.label],
-                        _box(pair.human_box),
-                        _box(pair.object_box),
+                        self._box(pair.row, 0),
+                        self._box(pair.row, 4),
                         pair.pair_id in seen,
                         tuple(interactions),
                     )
@@ -208,33 +208,32 @@ class PairTracker:
             return set()
         if len(chosen) < len(scores):
             scores, strength = scores[chosen], strength[chosen]
-        human_boxes = np.asarray(detections.human_boxes_xyxy, np.float64)[chosen]
-        object_boxes = np.asarray(detections.object_boxes_xyxy, np.float64)[chosen]
-        labels = np.asarray(detections.object_labels, np.int64)[chosen]
+        boxes = np.concatenate([detections.human_boxes_xyxy, detections.object_boxes_xyxy], axis=1, dtype=np.float64)
+        boxes, labels = boxes[chosen], np.asarray(detections.object_labels, np.int64)[chosen]
         order = np.argsort(-strength, kind="stable").tolist()
 
         human_row = {human_id: row for row, human_id in enumerate(self._humans.ids)}
         object_row = {object_id: row for row, object_id in enumerate(self._objects.ids)}
         known = ([human_row[h] for h, _ in self._pairs], [object_row[o] for _, o in self._pairs])
-        matched = associate(self._humans, self._objects, known, human_boxes, object_boxes, labels, order, t_s)
+        matched = associate(self._humans, self._objects, known, boxes[:, :4], boxes[:, 4:], labels, order, t_s)
 
-        members: dict[int, list[int]] = {}
+        members: dict[int, list[int]] = {}  # by row of the table: the detections of that pair, best first
         for p in order:
             key = (self._humans.ids[matched.human_rows[p]], self._objects.ids[matched.object_rows[p]])
-            pair = self._pairs.get(key)
-            if pair is None:
-                pair = self._add_pair(key, int(labels[p]), human_boxes[p], object_boxes[p], t_s)
+            pair = self._pairs.get(key) or self._add_pair(key, int(labels[p]), boxes[p], t_s)
             if pair.row in members:
                 members[pair.row].append(p)
-                continue
-            members[pair.row] = [p]
-            self._seen.append(pair)
-            pair.human_box, pair.object_box, pair.seen_s = human_boxes[p], object_boxes[p], t_s
+            else:
+                members[pair.row] = [p]
+                self._seen.append(pair)
+                pair.seen_s = t_s
         self._rows_of_seen = list(members)
-        self._best = scores[[group[0] for group in members.values()]]
-        for i, group in enumerate(members.values()):
-            if len(group) > 1:  # several queries found one pair
-                self._best[i] = scores[group].max(axis=0)
+        leaders = [group[0] for group in members.values()]
+        self._best, self._boxes[self._rows_of_seen] = scores[leaders], boxes[leaders]
+        if len(members) < len(order):
+            for i, group in enumerate(members.values()):
+                if len(group) > 1:  # several queries found one pair
+                    self._best[i] = scores[group].max(axis=0)
         return matched.matched_humans
 
     def _smooth(self, t_s: float, elapsed_s: float | None) -> None:
@@ -270,34 +269,33 @@ class PairTracker:
     def _decide(self, t_s: float, *, is_clear: bool) -> list[Transition]:
         """Open, update and close episodes; by pair id and interaction."""
         transitions = []
-        for pair in sorted(self._pairs.values(), key=lambda pair: pair.pair_id):
-            if pair.seen_s == t_s:
-                self._watch_movement(pair, t_s)
-            if not pair.episodes:
+        alive = [(pair, k) for pair in self._pairs.values() for k in sorted(pair.episodes)]  # the dict is by pair id
+        rows, classes = [pair.row for pair, _ in alive], [k for _, k in alive]
+        scores = self._smoothed[rows, classes].tolist() if alive else []
+        update_before_s = t_s - self.settings.update_interval_s + 1e-9
+        for (pair, k), score in zip(alive, scores, strict=True):
+            episode, limits = pair.episodes[k], self._limits[k]
+            unseen_s = t_s - pair.seen_s
+            if not episode.is_open:
+                if not is_clear or unseen_s > 0:
+                    if unseen_s >= self.settings.gap_s:
+                        del pair.episodes[k]
+                elif why := limits.opens(episode, score, t_s):
+                    transitions.append(self._start(pair, k, episode, score, t_s, why))
+                elif score < limits.leave and episode.evidence_s < t_s:
+                    del pair.episodes[k]  # a flicker
                 continue
-            classes = sorted(pair.episodes)
-            for k, score in zip(classes, self._smoothed[pair.row, classes].tolist(), strict=True):
-                episode, limits = pair.episodes[k], self._limits[k]
-                if not episode.is_open:
-                    if not is_clear or pair.seen_s < t_s:
-                        if t_s - pair.seen_s >= self.settings.gap_s:
-                            del pair.episodes[k]
-                    elif why := limits.opens(episode, score, t_s):
-                        transitions.append(self._start(pair, k, episode, score, t_s, why))
-                    elif score < limits.leave and episode.evidence_s < t_s:
-                        del pair.episodes[k]  # a flicker
-                    continue
-                episode.peak_score = max(episode.peak_score, score)
-                closing = limits.closes(episode, score, t_s - pair.seen_s, pair.seen_s - pair.still_since_s, t_s)
-                if closing:
-                    transitions.append(self._transition("ended", pair, k, episode, t_s, *closing))
-                    del pair.episodes[k]
-                    if closing[0] == "stationary":
-                        pair.muted.add(k)
-                elif pair.seen_s == t_s and t_s - episode.updated_s >= self.settings.update_interval_s - 1e-9:
-                    episode.updated_s = t_s
-                    why = f"still {score:.2f} ≥ leave {limits.leave:.2f}" if score >= limits.leave else "fading"
-                    transitions.append(self._transition("updated", pair, k, episode, t_s, "interval", why))
+            episode.peak_score = max(episode.peak_score, score)
+            closing = limits.closes(episode, score, unseen_s, pair.seen_s - pair.still_since_s, t_s)
+            if closing:
+                transitions.append(self._transition("ended", pair, k, episode, t_s, *closing))
+                del pair.episodes[k]
+                if closing[0] == "stationary":
+                    pair.muted.add(k)
+            elif unseen_s == 0 and episode.updated_s <= update_before_s:
+                episode.updated_s = t_s
+                why = f"still {score:.2f} ≥ leave {limits.leave:.2f}" if score >= limits.leave else "fading"
+                transitions.append(self._transition("updated", pair, k, episode, t_s, "interval", why))
         return transitions
 
     # -- transitions ---------------------------------------------------------------------------------------------
@@ -327,8 +325,8 @@ class PairTracker:
             object=self._object_names[pair.label],
             score=min(max(float(self._smoothed[pair.row, k]), 0.0), 1.0),
             peak_score=min(episode.peak_score, 1.0),
-            human_box_xyxy_px=_box(pair.human_box),
-            object_box_xyxy_px=_box(pair.object_box),
+            human_box_xyxy_px=self._box(pair.row, 0),
+            object_box_xyxy_px=self._box(pair.row, 4),
             reason=reason,
             why=why,
         )
@@ -340,42 +338,48 @@ class PairTracker:
 
     def _end(self, pairs: list[_Pair], t_s: float, reason: str, why: str) -> list[Transition]:
         transitions = []
-        for pair in sorted(pairs, key=lambda pair: pair.pair_id):
+        for pair in pairs:
             for k in sorted(pair.episodes):
                 episode = pair.episodes.pop(k)
                 if episode.is_open:
                     transitions.append(self._transition("ended", pair, k, episode, t_s, reason, why))
         return transitions
 
+    def _box(self, row: int, first: int) -> Box:
+        x0, y0, x1, y1 = self._boxes[row, first : first + 4].tolist()
+        return x0, y0, x1, y1
+
     # -- pairs ---------------------------------------------------------------------------------------------------
 
-    def _add_pair(
-        self, key: tuple[int, int], label: int, human_box: NDArray[Any], object_box: NDArray[Any], t_s: float
-    ) -> _Pair:
+    def _add_pair(self, key: tuple[int, int], label: int, boxes: NDArray[Any], t_s: float) -> _Pair:
         if not self._free_rows:
             size = len(self._smoothed)
             self._smoothed = np.concatenate([self._smoothed, np.zeros_like(self._smoothed)])
+            self._boxes, self._anchors = np.tile(self._boxes, (2, 1)), np.tile(self._anchors, (2, 1))
             self._free_rows = list(range(size, 2 * size))[::-1]
         row = self._free_rows.pop()
         self._smoothed[row] = 0.0
-        pair = _Pair(
-            self._next_pair_id, *key, label, row, human_box, object_box, t_s, t_s, (human_box, object_box)
-        )  # fmt: skip
+        self._anchors[row] = boxes
+        pair = _Pair(self._next_pair_id, *key, label, row, t_s, t_s)
         self._next_pair_id += 1
         self._pairs[key] = pair
-        for place in self._muted_places:  # scenery that was missed for a while is still scenery
-            if _iou(place[0], human_box) >= SAME_PLACE_IOU and _iou(place[1], object_box) >= SAME_PLACE_IOU:
-                pair.muted |= place[2]
-                pair.anchor = place[:2]
+        for place, muted in self._muted_places:  # scenery that was missed for a while is still scenery
+            overlap = box_distance(place.reshape(2, 1, 4), boxes.reshape(2, 1, 4))[1]
+            if overlap.min() >= SAME_PLACE_IOU:
+                pair.muted |= muted
+                self._anchors[row] = place
         return pair
 
-    def _watch_movement(self, pair: _Pair, t_s: float) -> None:
-        human, thing = pair.anchor
-        size = max(float((human[2] - human[0]) * (human[3] - human[1])) ** 0.5, 1.0)
-        shift = max(float(np.abs(pair.human_box - human).max()), float(np.abs(pair.object_box - thing).max()))
-        if shift > STILL_SHIFT * size:
-            pair.anchor, pair.still_since_s = (pair.human_box, pair.object_box), t_s
-            pair.muted.clear()
+    def _watch_movement(self, t_s: float) -> None:
+        """Note which of the pairs of this frame moved since their anchor was set."""
+        rows = self._rows_of_seen
+        boxes, anchors = self._boxes[rows], self._anchors[rows]
+        area = (anchors[:, 2] - anchors[:, 0]) * (anchors[:, 3] - anchors[:, 1])
+        moved = np.abs(boxes - anchors).max(axis=1) > STILL_SHIFT * np.sqrt(np.maximum(area, 1.0))
+        for i in np.flatnonzero(moved).tolist():
+            self._seen[i].still_since_s = t_s
+            self._seen[i].muted.clear()
+            self._anchors[rows[i]] = boxes[i]
 
     def _drop_old(self, t_s: float) -> None:
         memory_s = max(self.settings.track_memory_s, self.settings.gap_s)
@@ -390,7 +394,7 @@ class PairTracker:
             self._free_rows.append(pair.row)
             if pair.muted:
                 self._muted_places = self._muted_places[1 - MAX_MUTED_PLACES :]
-                self._muted_places.append((*pair.anchor, pair.muted))
+                self._muted_places.append((self._anchors[pair.row].copy(), pair.muted))
 
     # -- cuts ----------------------------------------------------------------------------------------------------
 
@@ -421,12 +425,3 @@ class PairTracker:
         self._muted_places = []
         self._cut_since_s = None
         return transitions
-
-
-def _box(box: NDArray[Any]) -> Box:
-    x0, y0, x1, y1 = box.tolist()
-    return x0, y0, x1, y1
-
-
-def _iou(a: NDArray[Any], b: NDArray[Any]) -> float:
-    return float(box_distance(a[None], b[None])[1][0, 0])
