@@ -105,10 +105,14 @@ class HoiClip(nn.Module):
         This is the graph that engines compile: both normalisations and the CLIP crop are inside, H and W are constants,
         nothing is padded.
         """
+        return self.forward_preprocessed(*self.prepare(frames))
+
+    def prepare(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the normalised images [B, 3, H, W] and CLIP crops [B, 3, S, S] of uint8 frames [B, H, W, 3]."""
         pixels = frames.permute(0, 3, 1, 2).to(torch.float32)  # [B,3,H,W] in 0..255
         crop = clip_crop(pixels, self.config.clip.image_size)
         image = (pixels / 255.0 - self._imagenet_mean) / self._imagenet_std
-        return self.forward_preprocessed(image, (crop / 255.0 - self._clip_mean) / self._clip_std)
+        return image, (crop / 255.0 - self._clip_mean) / self._clip_std
 
     def forward_preprocessed(self, image: Tensor, clip_image: Tensor, mask: Tensor | None = None) -> Outputs[Tensor]:
         """Return the outputs for normalised images [B, 3, H, W] and CLIP crops [B, 3, S, S].
@@ -137,12 +141,16 @@ class HoiClip(nn.Module):
             padding = grid.flatten(1)
         position = sine_position(grid, self.config.d_model).to(projected.dtype)  # [B or 1,h*w,D]
         memory = self.encoder(projected.flatten(2).transpose(1, 2), position, padding)
-        pairs = self.pair_queries.weight
-        queries = torch.cat((self.human_queries.weight + pairs, self.object_queries.weight + pairs))
-        instances = self.instance_decoder(queries[None].expand(batch, -1, -1), memory, position, padding)
+        instances = self.instance_decoder(self.queries(batch), memory, position, padding)
         clip_tokens, clip_embedding = self.clip.image_tokens(clip_image)
         interactions = self.interaction_decoder(instances.humans[-1], instances.objects[-1], clip_tokens, memory)
         return Features(projected, memory, instances.humans, instances.objects, interactions, clip_tokens, clip_embedding)
+
+    def queries(self, batch: int) -> Tensor:
+        """Return the query positions [batch, 2Q, d_model], humans first."""
+        pairs = self.pair_queries.weight
+        queries = torch.cat((self.human_queries.weight + pairs, self.object_queries.weight + pairs))
+        return queries[None].expand(batch, -1, -1)
 
     def heads(self, features: Features, *, last_only: bool) -> Outputs[Tensor]:
         """Return the outputs of the last layer, or of every layer with a leading layer axis."""

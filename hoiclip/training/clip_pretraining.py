@@ -1,0 +1,72 @@
+"""Contrastive training of a small CLIP on crops of people and what they do, with captions made from the vocabulary."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from open_clip.tokenizer import SimpleTokenizer
+from torch import Tensor
+from torch.nn import functional as F
+
+from hoiclip.clip_tower import ClipTowers
+from hoiclip.vocabulary import Vocabulary
+
+TEMPLATES: tuple[str, ...] = (
+    "a photo of a person {phrase} {article} {object}",
+    "a person {phrase} {article} {object}",
+    "someone is {phrase} {article} {object}",
+    "a picture of a person who is {phrase} {article} {object}",
+)
+VERB_ONLY, OBJECT_ONLY = "a photo of a person {phrase} something", "a photo of {article} {object}"
+
+
+def captions(vocabulary: Vocabulary, interactions: Sequence[int], rng: np.random.Generator) -> list[str]:
+    """Return a caption for each interaction; some name only the verb or only the object, so that both have a meaning."""
+    texts = []
+    for index in interactions:
+        interaction = vocabulary.interactions[index]
+        noun = vocabulary.objects[interaction.object].name.replace("_", " ")
+        words = {
+            "phrase": vocabulary.verbs[interaction.verb].phrase,
+            "object": noun,
+            "article": "an" if noun[0] in "aeio" else "a",
+        }
+        roll = rng.random()
+        template = VERB_ONLY if roll < 0.15 else OBJECT_ONLY if roll < 0.3 else TEMPLATES[int(rng.integers(len(TEMPLATES)))]
+        texts.append(template.format(**words))
+    return texts
+
+
+def contrastive_loss(towers: ClipTowers, crops: Tensor, texts: Sequence[str], tokenizer: SimpleTokenizer) -> Tensor:
+    """Return CLIP's symmetric loss for normalised crops [N, 3, S, S] and their captions; equal captions all count as right.
+
+    Source: CLIP (Radford et al., 2021); with few captions a batch repeats them, so targets are spread over the equal ones.
+    """
+    unique, inverse = np.unique(np.asarray(texts), return_inverse=True)
+    text = F.normalize(towers.encode_text(tokenizer(list(unique))).float(), dim=-1)
+    image = F.normalize(towers.image_tokens(crops).embedding.float(), dim=-1)
+    logits = towers.logit_scale.exp().clamp(max=100.0) * image @ text.T  # [N,unique]
+    target = torch.as_tensor(inverse, dtype=torch.int64, device=logits.device)
+    one_hot = F.one_hot(target, len(unique)).float()
+    per_text = one_hot / one_hot.sum(0, keepdim=True)
+    return (F.cross_entropy(logits, target) - (per_text * logits.log_softmax(0)).sum(0).mean()) / 2
+
+
+def union_crop(picture: NDArray[np.uint8], human: Sequence[float], thing: Sequence[float], margin: float = 0.1) -> NDArray[np.uint8]:
+    """Return the part of RGB [H, W, 3] around both boxes (xyxy px), squared up with a margin, kept inside the frame."""
+    x0, y0 = min(human[0], thing[0]), min(human[1], thing[1])
+    x1, y1 = max(human[2], thing[2]), max(human[3], thing[3])
+    return square_crop(picture, (x0, y0, x1, y1), margin)
+
+
+def square_crop(picture: NDArray[np.uint8], box: Sequence[float], margin: float = 0.1) -> NDArray[np.uint8]:
+    """Return the square part of RGB [H, W, 3] around `box` (xyxy px), at most as large as the frame allows."""
+    height, width = picture.shape[:2]
+    x0, y0, x1, y1 = box
+    side = min(max(x1 - x0, y1 - y0) * (1 + 2 * margin), height, width)
+    left = min(max((x0 + x1 - side) / 2, 0), width - side)
+    top = min(max((y0 + y1 - side) / 2, 0), height - side)
+    return picture[int(top) : int(top + side), int(left) : int(left + side)]
