@@ -35,7 +35,7 @@ class Delivery:
     def __init__(self, spool: Spool, sink: RedisSink, changed: threading.Condition, forget: Callable[[], None]) -> None:
         self.condition: SinkCondition = "ok"
         self.error = ""
-        self.held_by = ""  # the consumer group that keeps the stream from being trimmed while the server is full
+        self.held_by = ""  # the consumer group that kept entries from being trimmed when the server was last full
         self.added = 0  # entries new to the server
         self.replays = 0  # how often the server had lost events
         self.failure: BaseException | None = None  # what ended the thread, if anything did
@@ -120,14 +120,10 @@ class Delivery:
         self._at = self._cursor.position = self._spool.oldest
 
     def _report(self, condition: SinkCondition, error: str) -> None:
-        if condition == "ok":
-            self.held_by = ""
+        if condition == "redis_full" and self.held_by:
+            error += f" (held back by `{self.held_by}`)"
         if condition != self.condition:
-            if condition == "ok":
-                logger.warning("%s: delivering again", self.sink.label)
-            else:
-                holder = f" (held by consumer group {self.held_by})" if self.held_by else ""
-                logger.warning("%s%s", error, holder)
+            logger.warning("%s", error or f"{self.sink.label}: delivering again")
         self.condition, self.error = condition, error
 
     def _due(self, clock: str, every_s: float) -> bool:

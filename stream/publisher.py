@@ -67,7 +67,8 @@ class Publisher:
     ) -> None:
         self._changed = threading.Condition()
         self._closing = False
-        self._disk_error = ""
+        self._disk_error = ""  # why the last event could not be stored
+        self._sync_error = ""  # why the last sync failed
         self._accepted = 0
         self._direct = [open_direct(url) for url in sinks if not is_redis(url)]
         remote = [RedisSink(url) for url in sinks if is_redis(url)]
@@ -121,7 +122,9 @@ class Publisher:
             except BrokenPipeError:
                 raise
             except (SpoolFullError, OSError) as error:
-                self._disk_failed(str(error))
+                if not self._disk_error:
+                    logger.error("%s", error)
+                self._disk_error = str(error)
                 if self._spool is not None:  # the replay window is worth less than new events
                     self._spool.forget(self._acknowledged(self._spool), now=True)
                 with self._changed:
@@ -133,11 +136,6 @@ class Publisher:
                     logger.warning("there is room on the disk again")
                     self._disk_error = ""
                 return
-
-    def _disk_failed(self, error: str) -> None:
-        if not self._disk_error:
-            logger.error("%s", error)
-        self._disk_error = error
 
     def _forget(self, spool: Spool) -> None:
         spool.forget(self._acknowledged(spool))
@@ -153,8 +151,11 @@ class Publisher:
             self._dirty.clear()
             try:
                 spool.sync()
+                self._sync_error = ""
             except SpoolFullError as error:
-                self._disk_failed(str(error))
+                if not self._sync_error:
+                    logger.error("%s", error)
+                self._sync_error = str(error)
                 self._dirty.set()
                 time.sleep(_RETRY_S)
             with self._changed:
@@ -165,16 +166,17 @@ class Publisher:
     def state(self) -> PublisherState:
         """How things stand now."""
         down = next((delivery for delivery in self._deliveries if delivery.condition != "ok"), None)
+        disk_error = self._disk_error or self._sync_error
         lag = self._spool.end.record - self._acknowledged(self._spool) if self._spool else 0
         return PublisherState(
-            state="disk_full" if self._disk_error else down.condition if down else "ok",
+            state="disk_full" if disk_error else down.condition if down else "ok",
             spooled=self._accepted,
             published=sum(delivery.added for delivery in self._deliveries) if self._deliveries else self._accepted,
             lag=lag,
             spool_bytes=self._spool.num_bytes if self._spool else 0,
             replays=sum(delivery.replays for delivery in self._deliveries),
             damaged=self._spool.damaged if self._spool else 0,
-            last_error=self._disk_error or (down.error if down else ""),
+            last_error=disk_error or (down.error if down else ""),
         )
 
     def flush(self, timeout_s: float) -> bool:

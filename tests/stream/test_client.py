@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
+import subprocess
+import sys
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -245,3 +249,16 @@ def test_what_waiting_does_not_mend_is_an_error_without_secrets(make_server) -> 
         next(subscribe(server.url + "?stream=plain", group="g"))
     with pytest.raises(SubscriptionError, match="expected redis://"):
         subscribe("http://user:secret@host/")
+
+
+def test_the_example_says_who_started_what(server, make_events) -> None:
+    add(server, make_events(1, "gate"))
+    command = [sys.executable, "examples/subscribe.py", server.url]
+    root = Path(__file__).resolve().parents[2]
+    example = subprocess.Popen(
+        command, cwd=root, env=os.environ | {"PYTHONPATH": "."}, stdout=subprocess.PIPE, text=True
+    )
+    assert example.stdout is not None
+    assert example.stdout.readline().startswith("gate: human 3, ride bicycle, since 1.0 s: score 0.71")
+    example.kill()
+    example.wait()

@@ -180,6 +180,7 @@ while True:
 def test_a_full_server_makes_events_wait_on_disk_until_there_is_room(make_server, tmp_path, make_events) -> None:
     server = make_server(maxmemory="4mb", appendonly="no")
     server.start()
+    server.client.xgroup_create("hoistream:events", "asleep", "0", mkstream=True)
     with Publisher([server.url], tmp_path / "spool") as publisher:
         events = make_events(6000)
         for event in events:
@@ -187,6 +188,7 @@ def test_a_full_server_makes_events_wait_on_disk_until_there_is_room(make_server
         wait_until(lambda: publisher.state.state == "redis_full")
         assert 0 < publisher.state.lag < 6000
         assert "maxmemory" in publisher.state.last_error
+        assert "held back by `asleep`" in publisher.state.last_error
         server.client.config_set("maxmemory", "100mb")
         assert publisher.flush(10)
         assert publisher.state.ok
