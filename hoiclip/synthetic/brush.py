@@ -92,36 +92,17 @@ class Brush:
         if self.owner is not None:
             cv2.polylines(self.owner, fixed, False, (self._number,), thickness, cv2.LINE_8, _SHIFT)
 
-    def ellipse(
-        self,
-        centre: Point,
-        radii: Point,
-        colour: Colour,
-        *,
-        angle: float = 0.0,
-        arc: Point = (0.0, 360.0),
-        width: float = 0.0,
-    ) -> None:
-        """Fill an ellipse (or outline it, `width` > 0), rotated by `angle` degrees."""
+    def ellipse(self, centre: Point, radii: Point, colour: Colour, *, width: float = 0.0) -> None:
+        """Fill an upright ellipse, or outline it with `width` > 0."""
         (x, y), (a, b) = centre, radii
-        reach = max(a, b) if angle % 180 else 0.0
-        rx, ry = (reach or a) + width / 2, (reach or b) + width / 2
-        if self.extent is not None and arc == (0.0, 360.0):
-            self.extent.add(x - rx, y - ry, x + rx, y + ry)
-        elif self.extent is not None:
-            turns = np.radians(np.linspace(*arc, 16))
-            self.extent.add(
-                x + a * float(np.cos(turns).min()),
-                y + b * float(np.sin(turns).min()),
-                x + a * float(np.cos(turns).max()),
-                y + b * float(np.sin(turns).max()),
-            )
+        if self._extent is not None:
+            self._extent.add(x - a - width / 2, y - b - width / 2, x + a + width / 2, y + b + width / 2)
         thickness = -1 if width == 0 else max(1, round(width * self.scale))
         middle = (round(x * self._fixed), round(y * self._fixed))
         axes = (max(1, round(a * self._fixed)), max(1, round(b * self._fixed)))
-        cv2.ellipse(self.image, middle, axes, angle, arc[0], arc[1], colour, thickness, cv2.LINE_AA, _SHIFT)
+        cv2.ellipse(self.image, middle, axes, 0, 0, 360, colour, thickness, cv2.LINE_AA, _SHIFT)
         if self.owner is not None:
-            cv2.ellipse(self.owner, middle, axes, angle, arc[0], arc[1], (self._number,), thickness, cv2.LINE_8, _SHIFT)
+            cv2.ellipse(self.owner, middle, axes, 0, 0, 360, (self._number,), thickness, cv2.LINE_8, _SHIFT)
 
     def circle(self, centre: Point, radius: float, colour: Colour, *, width: float = 0.0) -> None:
         """Fill a circle, or outline it with `width` > 0."""

@@ -124,7 +124,7 @@ def plan_clip(seed: int, seconds: float, *, aspect: float = 1.75, split: Split =
         storylines.append(_crossing(casting, name, min(begin, seconds - 5.5), horizon, width))
         begin += float(rng.uniform(2.5, 6.0))
     if rng.random() < 0.35:
-        storylines.append(_crossing(casting, None, float(rng.uniform(-3, seconds - 4)), horizon, width))
+        storylines.append(_crossing(casting, None, float(rng.uniform(-3, max(seconds - 4, -2))), horizon, width))
     for _ in range(int(rng.choice([0, 1, 2], p=[0.4, 0.4, 0.2]))):
         cast = casting.cast(float(rng.uniform(116, 150)), max(horizon + 52, 194.0), _facing(rng))
         thing = OBJECTS[int(rng.integers(len(OBJECTS)))]
@@ -147,7 +147,7 @@ def _visit(
         x = x if facing > 0 else width - x
     cast = casting.cast(height, float(rng.uniform(226, 246)), facing)
     from_x = -0.3 * height if x < width / 2 else width + 0.3 * height
-    arrives = float(rng.uniform(0.5, 3.0)) + index * float(rng.uniform(0.5, 0.25 * seconds))
+    arrives = float(rng.uniform(0.5, 3.0)) + index * float(rng.uniform(0.5, max(0.6, 0.25 * seconds)))
     if rng.random() < 0.2:
         arrives = -0.2  # there from the first frame
     leaves = bool(rng.random() < 0.75)
