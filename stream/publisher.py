@@ -93,11 +93,11 @@ class Publisher:
             delivery.start()
         return spool
 
-    def publish(self, event: Event) -> Event:
+    def publish(self, event: Event, stop: threading.Event | None = None) -> Event:
         """Store `event` and return it with its publish time; waits while the disk is full.
 
-        Raises HoistreamError when the publisher is closed before the event could be stored, and BrokenPipeError when
-        the reader of standard output has left.
+        Raises HoistreamError when the publisher is closed, or `stop` is set, before the event could be stored, and
+        BrokenPipeError when the reader of standard output has left.
         """
         if event.published_time is None:
             event = event.model_copy(update={"published_time": datetime.now(UTC)})
@@ -106,15 +106,15 @@ class Publisher:
             delivery.raise_failure()
         if self._spool is not None:
             payload, spool = record.pack(), self._spool
-            self._insist(lambda: spool.append(payload))
+            self._insist(lambda: spool.append(payload), stop)
             self._dirty.set()
         for sink in self._direct:
-            self._insist(lambda sink=sink: sink.write(record.json))  # type: ignore[misc]
+            self._insist(lambda sink=sink: sink.write(record.json), stop)  # type: ignore[misc]
         with self._changed:
             self._accepted += 1
         return event
 
-    def _insist(self, store: Callable[[], object]) -> None:
+    def _insist(self, store: Callable[[], object], stop: threading.Event | None) -> None:
         """Try until there is room: nothing is dropped, and the state says why nothing moves."""
         while True:
             try:
@@ -128,8 +128,8 @@ class Publisher:
                 if self._spool is not None:  # the replay window is worth less than new events
                     self._spool.forget(self._acknowledged(self._spool), now=True)
                 with self._changed:
-                    if self._closing:
-                        raise HoistreamError(f"closed with an event unpublished: {error}") from error
+                    if self._closing or (stop is not None and stop.is_set()):
+                        raise HoistreamError(f"stopped with an event unpublished: {error}") from error
                     self._changed.wait(_RETRY_S)
             else:
                 if self._disk_error:

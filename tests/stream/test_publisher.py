@@ -242,23 +242,26 @@ def test_a_full_spool_makes_the_caller_wait_and_says_so(make_server, tmp_path, m
     assert in_order_without_holes(found)
 
 
-def test_closing_frees_a_caller_that_waits_for_a_full_disk(make_server, tmp_path, make_events) -> None:
+@pytest.mark.parametrize("way", ["close", "stop"])
+def test_a_caller_that_waits_for_a_full_disk_can_be_freed(way, make_server, tmp_path, make_events) -> None:
     publisher = Publisher([make_server().url], tmp_path / "spool", limits=SpoolLimits(max_bytes=4000))
     failed: list[Exception] = []
+    stop = threading.Event()
 
     def load() -> None:
         try:
             for event in make_events(100):
-                publisher.publish(event)
+                publisher.publish(event, stop)
         except HoistreamError as error:
             failed.append(error)
 
     loader = threading.Thread(target=load, daemon=True)
     loader.start()
     wait_until(lambda: publisher.state.state == "disk_full")
-    publisher.close(timeout_s=0.1)
+    publisher.close(timeout_s=0.1) if way == "close" else stop.set()
     loader.join(5)
     assert "unpublished" in str(failed[0])
+    publisher.close(timeout_s=0.1)
 
 
 def test_a_wrong_password_is_refused_at_once_and_shown_nowhere(make_server, tmp_path, caplog) -> None:
