@@ -34,9 +34,7 @@ class InteractionClasses:
     def of(cls, vocabulary: Vocabulary) -> InteractionClasses:
         """Return the classes of a vocabulary such as `load_builtin("hico")`."""
         return cls(
-            names=tuple(
-                f"{vocabulary.verbs[i.verb].name} {vocabulary.objects[i.object].name}" for i in vocabulary.interactions
-            ),
+            names=tuple(vocabulary.display(k) for k in range(len(vocabulary.interactions))),
             object_of=np.array([i.object for i in vocabulary.interactions], np.int64),
             rare=tuple(vocabulary.rare),
             unseen={split: tuple(members) for split, members in vocabulary.unseen.items()},

@@ -38,8 +38,8 @@ class PictureFiles:
         """
         true_pictures = _read_list(annotations, "hoi_annotation")
         index: dict[str, int] = {}
-        for picture in true_pictures:
-            if index.setdefault(picture["file_name"], len(index)) != len(index) - 1:
+        for number, picture in enumerate(true_pictures):
+            if index.setdefault(picture["file_name"], number) != number:
                 raise InputError(f"{annotations}: {picture['file_name']!r} is annotated twice")
         found: dict[int, dict[str, Any]] = {}
         for picture in _read_list(predictions, "hoi_prediction"):

@@ -4,30 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hoiclip.evaluation.overlap import paired_iou
 
-if TYPE_CHECKING:
-    from hoiclip.vocabulary import Vocabulary
-
 MIN_OVERLAP = 0.5
-
-REPORTED_ROLES = (
-    "hold_obj", "sit_instr", "ride_instr", "look_obj", "hit_instr", "hit_obj", "eat_obj", "eat_instr", "jump_instr",
-    "lay_instr", "talk_on_phone_instr", "carry_obj", "throw_obj", "catch_obj", "cut_instr", "cut_obj",
-    "work_on_computer_instr", "ski_instr", "surf_instr", "skateboard_instr", "drink_instr", "kick_obj", "read_obj",
-    "snowboard_instr",
-)  # fmt: skip
-"""The 24 verb-roles of the published mean: every one with a role, without ``point_instr``."""
-
-
-def reported_roles(vocabulary: Vocabulary) -> tuple[int, ...]:
-    """Return the verbs of `vocabulary` (V-COCO's) that the mean is over, in its order."""
-    return tuple(v for v, verb in enumerate(vocabulary.verbs) if verb.name in REPORTED_ROLES)
 
 
 @dataclass(frozen=True)
@@ -100,6 +84,17 @@ class VcocoResult:
             out[f"role_ap_scenario_{scenario}"] = float(chosen.mean()) if len(chosen) else None
         return out
 
+    def per_verb(self, names: Sequence[str]) -> dict[str, dict[str, float | bool | None]]:
+        """Return role AP by verb-role, ready for JSON; `names` are all V of them."""
+        return {
+            name: {
+                "scenario_1": None if np.isnan(self.ap[1][v]) else float(self.ap[1][v]),
+                "scenario_2": None if np.isnan(self.ap[2][v]) else float(self.ap[2][v]),
+                "is_reported": v in self.reported,
+            }
+            for v, name in enumerate(names)
+        }
+
 
 def evaluate_vcoco(truth: RoleTruth, detections: RolePairs, num_verbs: int, reported: Sequence[int]) -> VcocoResult:
     """Score `detections` against `truth`.
@@ -107,6 +102,12 @@ def evaluate_vcoco(truth: RoleTruth, detections: RolePairs, num_verbs: int, repo
     A detection belongs to the annotated person its human box overlaps best. It is true if that overlap is at least
     0.5, the person does this verb, the role agrees, and no detection of higher score took it. A role with a box agrees
     at IoU 0.5; an empty one agrees in scenario 1 if it was predicted empty, and in scenario 2 always.
+
+    Args:
+        truth: annotated people and roles.
+        detections: what a model says.
+        num_verbs: V, how many verb-roles there are.
+        reported: the verb-roles that the mean is over; V-COCO's 24 are `load_builtin("vcoco").reported_verbs`.
 
     Source: V-COCO (Gupta and Malik, 2015), the agent-and-role task; AP is the area under the monotone curve.
     """

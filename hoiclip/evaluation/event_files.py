@@ -1,0 +1,101 @@
+"""Event files of `hoistream batch` and annotation files of `hoistream synth`, as what `events` measures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hoiclip.errors import InputError
+from hoiclip.evaluation.events import PredictedEvent, Sighting, TrueInteraction, TrueVideo
+from hoiclip.vocabulary import spoken
+
+EVENTS_SUFFIX = ".events.jsonl"
+
+
+def read_folders(predictions: Path, annotations: Path) -> tuple[dict[str, TrueVideo], dict[str, list[PredictedEvent]]]:
+    """Return the truth and the events of each annotated video, by the video's name without suffix.
+
+    Raises:
+        InputError: a folder without annotations, an annotated video without events, a broken file.
+    """
+    for folder in (predictions, annotations):
+        if not folder.is_dir():
+            raise InputError(f"{folder}: no such folder")
+    truth = {
+        path.stem: video for path in sorted(annotations.glob("*.json")) if (video := read_annotation(path)) is not None
+    }
+    if not truth:
+        raise InputError(
+            f"{annotations}: no video annotations (NAME.json) here; `hoistream synth` writes such a folder"
+        )
+    missing = [name for name in truth if not (predictions / f"{name}{EVENTS_SUFFIX}").exists()]
+    if missing:
+        raise InputError(
+            f"{predictions}: no events of {', '.join(missing[:3])}{' …' if len(missing) > 3 else ''} "
+            f"({len(missing)} of {len(truth)} annotated videos); run hoistream batch {annotations} --out {predictions}"
+        )
+    return truth, {name: read_events(predictions / f"{name}{EVENTS_SUFFIX}") for name in truth}
+
+
+def read_annotation(path: Path) -> TrueVideo | None:
+    """Return what happened in a video, or None for a JSON file that is no video annotation."""
+    try:
+        document = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise InputError(f"{path}: not JSON: {error}") from error
+    if not isinstance(document, dict) or "interactions" not in document:
+        return None
+    try:
+        frames = document.get("frames", [])
+        return TrueVideo(
+            interactions=tuple(
+                TrueInteraction(spoken(i["name"]), int(i["human_id"]), float(i["start_s"]), float(i["end_s"]))
+                for i in document["interactions"]
+            ),
+            frame_times_s=np.array([frame["t_s"] for frame in frames], np.float64),
+            human_boxes=[{human["id"]: tuple(human["bbox"]) for human in frame["humans"]} for frame in frames],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: not a video annotation ({type(error).__name__}: {error})") from error
+
+
+def read_events(path: Path) -> list[PredictedEvent]:
+    """Return the interactions in a file of event lines, in order of their start.
+
+    One that was never ended (an interrupted run) lasts to its last line. Other event types are passed over.
+    """
+    lines: dict[str, list[dict[str, Any]]] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            event = json.loads(line)
+            if event["type"] in ("started", "updated", "ended"):
+                lines.setdefault(event["interaction_id"], []).append(event)
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path}:{number}: not an event ({type(error).__name__}: {error})") from error
+    try:
+        events = [_event(group) for group in lines.values()]
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path}: an event lacks a field ({type(error).__name__}: {error})") from error
+    return sorted(events, key=lambda event: (event.start_s, event.name, event.human_id))
+
+
+def _event(lines: list[dict[str, Any]]) -> PredictedEvent:
+    first, last = lines[0], lines[-1]
+    start_s = float(last["started_media_s"])
+    return PredictedEvent(
+        name=spoken(last["interaction"]),
+        human_id=int(last["human_id"]),
+        start_s=start_s,
+        end_s=start_s + float(last["duration_s"]),
+        announced_s=float(first["media_time_s"]),
+        closed_s=float(last["media_time_s"]),
+        # The box of `ended` is where the pair was last seen, which is not where its media time is.
+        sightings=tuple(
+            Sighting(float(line["media_time_s"]), tuple(line["human_box_xyxy_px"]))
+            for line in lines
+            if line["type"] != "ended"
+        ),
+    )

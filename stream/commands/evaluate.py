@@ -1,0 +1,122 @@
+"""`hoistream eval`: score predictions, events and models against ground truth."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Score pictures (HICO-DET, V-COCO), events and models against ground truth. File formats: docs/evaluation.md.",
+)
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document with every measure.")]
+PredictionsFile = Annotated[Path, typer.Option("--predictions", "-p", help="JSON list of pictures with scored pairs.")]
+AnnotationsFile = Annotated[Path, typer.Option("--annotations", "-a", help="JSON list of pictures with true pairs.")]
+
+
+class VocabularyName(StrEnum):
+    """Built-in vocabularies with HICO-DET's measures."""
+
+    hico = "hico"
+    world = "world"
+
+
+@app.command()
+def hico(
+    predictions: PredictionsFile,
+    annotations: AnnotationsFile,
+    vocabulary: Annotated[
+        VocabularyName, typer.Option(help="Whose interactions the files count.")
+    ] = VocabularyName.hico,
+    as_json: JsonOption = False,
+) -> None:
+    """Average precision as HICO-DET defines it: default and known-object, rare and non-rare, unseen and seen.
+
+    Example: hoistream eval hico --predictions found.json --annotations test_hico.json
+    """
+    from hoiclip.evaluation.hico import InteractionClasses, evaluate_hico
+    from hoiclip.evaluation.picture_files import PictureFiles
+    from hoiclip.vocabulary import load_builtin
+
+    files = PictureFiles.read(annotations, predictions)
+    chosen = load_builtin(vocabulary.value)
+    truth, found, num_outside = files.hico_pairs(chosen)
+    result = evaluate_hico(truth, found, InteractionClasses.of(chosen))
+    counts = {
+        "num_pictures": len(files.true_pictures),
+        "num_pictures_without_predictions": files.num_without_predictions,
+        "num_true_pairs": len(truth),
+        "num_predicted_pairs": len(found),
+        "num_predicted_pairs_outside_vocabulary": num_outside,
+    }
+    _print(result.summary() | counts, result.per_class() if as_json else None, as_json)
+
+
+@app.command()
+def vcoco(predictions: PredictionsFile, annotations: AnnotationsFile, as_json: JsonOption = False) -> None:
+    """Role average precision of V-COCO's 24 verb-roles, scenario 1 and 2.
+
+    Example: hoistream eval vcoco --predictions found.json --annotations test_vcoco.json
+    """
+    from hoiclip.evaluation.picture_files import PictureFiles
+    from hoiclip.evaluation.vcoco import evaluate_vcoco
+    from hoiclip.vocabulary import load_builtin
+
+    files = PictureFiles.read(annotations, predictions)
+    vocabulary = load_builtin("vcoco")
+    truth, found = files.vcoco_roles(len(vocabulary.verbs))
+    result = evaluate_vcoco(truth, found, len(vocabulary.verbs), vocabulary.reported_verbs)
+    counts = {
+        "num_pictures": len(files.true_pictures),
+        "num_pictures_without_predictions": files.num_without_predictions,
+        "num_true_roles": len(truth.role_verb),
+        "num_predicted_roles": len(found.verb),
+    }
+    names = [verb.name for verb in vocabulary.verbs]
+    _print(result.summary() | counts, result.per_verb(names) if as_json else None, as_json)
+
+
+@app.command()
+def events(
+    predictions: Annotated[Path, typer.Option("--predictions", "-p", help="Output folder of `hoistream batch`.")],
+    annotations: Annotated[Path, typer.Option("--annotations", "-a", help="Folder of `hoistream synth`: NAME.json.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Precision, recall and F1 of events at temporal IoU 0.5, delays, fragmentation and identity switches.
+
+    Example: hoistream eval events --predictions results --annotations world
+    """
+    from hoiclip.evaluation.event_files import read_folders
+    from hoiclip.evaluation.events import evaluate_events
+
+    summary = evaluate_events(*read_folders(predictions, annotations)).summary()
+    by_interaction = summary.pop("by_interaction")
+    _print(summary, by_interaction, as_json)
+
+
+def _print(summary: dict[str, Any], per_class: dict[str, Any] | None, as_json: bool) -> None:
+    """Print a JSON document, or aligned lines for people."""
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(summary | {"by_interaction": per_class}, indent=2))
+        return
+    for name, value in _flat(summary):
+        typer.echo(f"{name:42} {value}")
+    for name, counts in (per_class or {}).items():
+        typer.echo(f"  {name:40} " + "  ".join(f"{key} {count}" for key, count in counts.items()))
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
+    for name, value in values.items():
+        if isinstance(value, dict):
+            rows += _flat(value, f"{prefix}{name} ")
+        else:
+            shown = "-" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
+            rows.append((prefix + name, shown))
+    return rows
