@@ -29,6 +29,11 @@ def load_config(path: Path, model: type[Model]) -> Model:
     Raises ConfigError naming the file, the line, the key and, for an unknown key, the nearest known one. Values are
     never shown: they may be secrets.
     """
+    return load_config_lines(path, model)[0]
+
+
+def load_config_lines(path: Path, model: type[Model]) -> tuple[Model, dict[Location, int]]:
+    """Return `load_config`'s value and the line of every key and item, for errors that come later."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -45,7 +50,7 @@ def load_config(path: Path, model: type[Model]) -> Model:
     lines: dict[Location, int] = {}
     values = _read(node, (), lines, path)
     try:
-        return model.model_validate(values)
+        return model.model_validate(values), lines
     except ValidationError as error:
         raise ConfigError(_explain(error, model, lines, path)) from None
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -37,8 +38,9 @@ class WorldRecipe:
     """Sizes of the three stages."""
 
     seed: int = 1
-    clip: StageSettings = field(default_factory=lambda: StageSettings(450, 1e-3, warm_up=50))
-    clip_batch: int = 128
+    clip: StageSettings = field(default_factory=lambda: StageSettings(1500, 1e-3, warm_up=50))
+    clip_batch: int = 64
+    clip_crops: int = 30000
     coarse: StageSettings = field(default_factory=lambda: StageSettings(1200, 1e-3, warm_up=100))
     fine: StageSettings = field(default_factory=lambda: StageSettings(700, 6e-4, warm_up=50))
     queries: StageSettings = field(default_factory=lambda: StageSettings(8000, 1e-3, warm_up=200))
@@ -104,23 +106,23 @@ def _train_clip(
 ) -> None:
     size = model.config.clip.image_size
     tokenizer = SimpleTokenizer()
-    items = [(i, n) for i, a in enumerate(shards.annotations) for n in primary_interactions(a)]
-    order = Order(len(items), recipe.clip_batch, recipe.seed)
+    # Prompts differ in few tokens; with open_clip's tiny initial embeddings all texts begin equal and learning stalls.
+    nn.init.normal_(model.clip.token_embedding.weight, std=0.3)
+    crops, labels = _person_crops(shards, round(size * 1.125), recipe.clip_crops)
+    order = Order(len(crops), recipe.clip_batch, recipe.seed)
+    mean, std = (torch.tensor(v).view(3, 1, 1) * 255 for v in (CLIP_MEAN, CLIP_STD))
 
     def make(step: int) -> tuple[Tensor, list[str]]:
         rng = np.random.default_rng((recipe.seed, 11, step))
-        crops, interactions = [], []
-        for item in order.indices(step):
-            index, hoi = items[item]
-            annotation = shards.annotations[index]
-            note = annotation["hoi_annotation"][hoi]
-            boxes = annotation["annotations"]
-            crop = union_crop(
-                shards.picture(index), boxes[note["subject_id"]]["bbox"], boxes[note["object_id"]]["bbox"], float(rng.uniform(0.0, 0.35))
-            )
-            crops.append(clip_pixels(crop, size, flip=bool(rng.random() < 0.5)))
-            interactions.append(note["hoi_category_id"] - 1)
-        return torch.stack(crops), captions(vocabulary, interactions, rng)
+        indices = order.indices(step)
+        room = crops.shape[1] - size
+        picked = []
+        for index in indices:
+            top, left = (int(v) for v in rng.integers(0, room + 1, 2))
+            crop = crops[index, top : top + size, left : left + size]
+            picked.append(crop[:, ::-1] if rng.random() < 0.5 else crop)
+        pixels = torch.from_numpy(np.stack(picked)).permute(0, 3, 1, 2).float()
+        return (pixels - mean) / std, captions(vocabulary, [int(labels[i]) for i in indices], rng)
 
     def loss(batch: tuple[Tensor, list[str]]) -> dict[str, Tensor]:
         return {"total": contrastive_loss(model.clip, batch[0], batch[1], tokenizer)}
@@ -129,6 +131,21 @@ def _train_clip(
     groups: list[dict[str, Any]] = [{"params": list(model.clip.parameters())}]
     run_stage("clip", model.clip, groups, recipe.clip, make, loss, directory, report)
     model.eval()
+
+
+def _person_crops(shards: Shards, size: int, count: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Return up to `count` square crops [N, size, size, 3] of acting people with their objects, and the interaction of each."""
+    crops, labels = [], []
+    for index, annotation in enumerate(shards.annotations):
+        boxes = annotation["annotations"]
+        for position in primary_interactions(annotation):
+            note = annotation["hoi_annotation"][position]
+            crop = union_crop(shards.picture(index), boxes[note["subject_id"]]["bbox"], boxes[note["object_id"]]["bbox"], 0.15)
+            crops.append(cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA))
+            labels.append(note["hoi_category_id"] - 1)
+        if len(crops) >= count:
+            break
+    return np.stack(crops), np.asarray(labels, np.int64)
 
 
 def primary_interactions(annotation: dict[str, Any]) -> list[int]:

@@ -1,0 +1,171 @@
+"""Text classifiers: from a checkpoint's trained rows and a deployment's words to the matrices a head multiplies by."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from platformdirs import user_cache_path
+
+from hoiclip.errors import InputError
+from hoiclip.vocabulary import ANY, Vocabulary, Wanted, spoken
+
+logger = logging.getLogger(__name__)
+Floats = NDArray[np.float32]
+_FORMAT = "1"  # part of the cache key: raise it when the arithmetic below changes
+
+
+@dataclass(frozen=True)
+class Classifiers:
+    """The trained heads of a checkpoint, outside the graph. K interactions, A verbs, E embedding."""
+
+    interaction_text: Floats  # [K, E] T
+    interaction_bias: Floats  # [K] b; zeros for zero-shot checkpoints
+    verb_text: Floats  # [A, E] W
+    verb_to_interaction: Floats  # [A, K] M, 0/1
+    logit_scale: float  # s, already exponentiated
+    verb_weight: float  # lambda
+    text_embedding: Floats  # [K, E] unit CLIP text embeddings of the prompts, for the enhancement
+
+
+@dataclass(frozen=True)
+class TextClassifier:
+    """What one deployment scores against: one row an interaction, K rows. Empty (K = 0) finds nothing."""
+
+    names: tuple[str, ...]  # to show, such as "ride bicycle"
+    verbs: tuple[str, ...]
+    objects: tuple[str, ...]  # "any" where the text names none
+    prompts: tuple[str, ...]
+    object_index: NDArray[np.int64]  # [K], -1 for any
+    text: Floats  # [K, E]
+    bias: Floats  # [K]
+    verb_text: Floats  # [K, E] the verb's row, zeros where no verb is known
+    verb_weight: float
+    logit_scale: float
+    no_interaction: NDArray[np.bool_]  # [K] true for classes that say "nothing is done"
+    text_embedding: Floats  # [K, E] unit CLIP text embeddings, for the enhancement
+    object_names: tuple[str, ...]  # every object class of the model, by index
+    fingerprint: str
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+@dataclass(frozen=True)
+class TaughtRow:
+    """A row made from examples by `hoistream teach`."""
+
+    name: str
+    text: Floats  # [E] unit: the interaction row
+    verb_text: Floats  # [E] unit: the verb row by visual semantic arithmetic
+    object: int | None
+    embedding: Floats  # [E] unit: CLIP's text embedding of the name
+
+
+Encode = Callable[[Sequence[str]], Floats]  # unit text embeddings [N, E]
+
+
+def cache_directory() -> Path:
+    """Return where classifiers and engines are cached: ``HOISTREAM_CACHE`` or the user's cache directory."""
+    return Path(os.environ.get("HOISTREAM_CACHE") or user_cache_path("hoistream"))
+
+
+def build_classifier(
+    classifiers: Classifiers,
+    known: Vocabulary,
+    wanted: Sequence[Wanted],
+    *,
+    model_fingerprint: str,
+    encode: Encode,
+    templates: Sequence[str] = ("{}",),
+    taught: Sequence[TaughtRow] = (),
+    cache_dir: Path | None = None,
+) -> TextClassifier:
+    """Return the classifier for the rows `wanted`.
+
+    Known rows reuse the checkpoint's trained row, bias and verb row. Free text goes through the text tower (`encode`,
+    called at most once and not at all when the embeddings are in the cache), each template filled and averaged; its
+    bias is the mean of the trained ones and its verb row that of the known verb it names.
+
+    Source: HOICLIP (Ning et al., CVPR 2023), sections 3.3 and 3.5.
+    """
+    scale, embed = classifiers.logit_scale, classifiers.interaction_text.shape[1]
+    texts = [row.text for row in wanted if row.known is None and row.taught is None]
+    embeddings = dict(zip(texts, _free_rows(texts, templates, model_fingerprint, encode, cache_dir, embed), strict=True))
+    lessons = {row.name: row for row in taught}
+    mean_bias = float(classifiers.interaction_bias.mean()) if len(classifiers.interaction_bias) else 0.0
+    count = len(wanted)
+    text, verb_text, raw = (np.zeros((count, embed), np.float32) for _ in range(3))
+    bias = np.zeros(count, np.float32)
+    mapped = classifiers.verb_to_interaction.T @ classifiers.verb_text  # [K,E]; M may have other columns than verb k's
+    objects = np.full(count, -1, np.int64)
+    for k, row in enumerate(wanted):
+        if row.known is not None:
+            text[k], bias[k] = classifiers.interaction_text[row.known], classifiers.interaction_bias[row.known]
+            verb_text[k], raw[k] = mapped[row.known], classifiers.text_embedding[row.known]
+        elif row.taught is not None:
+            if row.taught not in lessons:
+                raise InputError(f"`{row.taught}` was not taught to this model; run `hoistream teach` or remove the line")
+            lesson = lessons[row.taught]
+            text[k], bias[k], verb_text[k], raw[k] = lesson.text, mean_bias, lesson.verb_text, lesson.embedding
+        else:
+            text[k] = raw[k] = embeddings[row.text]
+            bias[k] = mean_bias
+            if row.verb is not None:
+                verb_text[k] = classifiers.verb_text[row.verb]
+        thing = lessons[row.taught].object if row.taught else row.object
+        objects[k] = -1 if thing is None else thing
+    names = tuple(row.name for row in wanted)
+    digest = hashlib.sha256(json.dumps([model_fingerprint, names, list(templates), [r.text for r in wanted]]).encode())
+    for array in (text, bias, verb_text):
+        digest.update(array.tobytes())
+    verbs = tuple(known.verbs[row.verb].name if row.verb is not None else row.name for row in wanted)
+    return TextClassifier(
+        names=names,
+        verbs=verbs,
+        objects=tuple(ANY if i < 0 else spoken(known.objects[i].name) for i in objects),
+        prompts=tuple(row.text or row.name for row in wanted),
+        object_index=objects,
+        text=text,
+        bias=bias,
+        verb_text=verb_text,
+        verb_weight=classifiers.verb_weight,
+        logit_scale=scale,
+        no_interaction=np.array([verb == "no_interaction" for verb in verbs], bool),
+        text_embedding=raw,
+        object_names=tuple(spoken(thing.name) for thing in known.objects),
+        fingerprint=digest.hexdigest()[:16],
+    )
+
+
+def _free_rows(
+    texts: Sequence[str], templates: Sequence[str], fingerprint: str, encode: Encode, cache_dir: Path | None, embed: int
+) -> Floats:
+    """Return unit rows [N, E] for free texts, from the cache or through the text tower."""
+    if not texts:
+        return np.zeros((0, embed), np.float32)
+    key = hashlib.sha256(json.dumps([_FORMAT, fingerprint, list(templates), list(texts)]).encode()).hexdigest()
+    path = (cache_dir or cache_directory() / "classifiers") / f"{key}.npy"
+    try:
+        cached: Floats = np.load(path, allow_pickle=False)
+        if cached.shape == (len(texts), embed) and cached.dtype == np.float32:
+            return cached
+        logger.warning("classifier cache %s has the wrong shape and is made anew", path)
+    except (OSError, ValueError):
+        logger.debug("classifier cache miss: %s", path)
+    filled = [template.format(text) for text in texts for template in templates]
+    rows = encode(filled).reshape(len(texts), len(templates), embed).mean(1)
+    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.stem}.{os.getpid()}.part")
+    with part.open("wb") as file:
+        np.save(file, rows, allow_pickle=False)
+    part.replace(path)
+    return rows
