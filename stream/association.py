@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from stream.motion import BoxTracks, Float
+from stream.motion import HUMAN, BoxTracks, Float
 
 # Distances are 1 - IoU + (centre distance / enclosing diagonal)^2: 0 equal, 1 touching, towards 2 far apart.
 MAX_HUMAN_DISTANCE = 1.15
@@ -19,21 +18,18 @@ PAIR_BONUS = 0.5  # what agreement of the whole pair is worth, when humans are t
 _IMPOSSIBLE = 1e3
 
 
-@dataclass(frozen=True)
-class Association:
-    """Track rows of each detected pair; rows at or beyond the old length are new tracks."""
+class Association(NamedTuple):
+    """Track rows of each detected pair."""
 
     human_rows: list[int]  # [P]
     object_rows: list[int]  # [P]
-    matched_humans: set[int]  # ids of tracks that existed before and were found again
+    found_rows: set[int]  # tracks that existed before and were found again, humans and objects
 
 
 def associate(
-    humans: BoxTracks,
-    objects: BoxTracks,
+    tracks: BoxTracks,
     pair_rows: tuple[list[int], list[int]],
-    human_boxes: NDArray[Any],
-    object_boxes: NDArray[Any],
+    boxes: NDArray[Any],
     labels: NDArray[Any],
     order: list[int],
     t_s: float,
@@ -45,130 +41,121 @@ def associate(
     motion agree on.
 
     Args:
-        humans: tracked humans, changed in place.
-        objects: tracked objects, changed in place.
-        pair_rows: rows in `humans` and in `objects` of each known pair.
-        human_boxes: [P, 4] xyxy in pixels.
-        object_boxes: [P, 4] xyxy in pixels.
+        tracks: tracked humans and objects, changed in place.
+        pair_rows: rows in `tracks` of the human and of the object of each known pair.
+        boxes: [P, 8] xyxy of human and object, in pixels.
         labels: [P] object classes.
         order: [P] the pairs by falling score; the first box of a merged group stands for it.
         t_s: media time.
     """
-    num_humans, num_objects, num_pairs = len(humans), len(objects), len(human_boxes)
-    # Humans and objects as one array [2, tracks + P, P]: one pass of small operations instead of four.
-    longest = max(num_humans, num_objects)
-    left = np.zeros((2, longest + num_pairs, 4))
-    left[0, :num_humans], left[1, :num_objects] = humans.predict(t_s), objects.predict(t_s)
-    left[0, longest:], left[1, longest:] = human_boxes, object_boxes
-    distance, iou = box_distance(left, left[:, longest:])
-    human_distance = distance[0, :num_humans]
-    object_distance = np.where(objects.labels[:, None] == labels, distance[1, :num_objects], _IMPOSSIBLE)
-    human_iou = iou[0, longest:].tolist()
-    object_iou = (iou[1, longest:] * (labels[:, None] == labels)).tolist()
+    num_tracks, num_pairs = len(tracks), len(boxes)
+    # All boxes of the frame in one table, humans first: one pass of array operations serves both kinds.
+    detected = np.concatenate([boxes[:, :4], boxes[:, 4:]])
+    kinds = np.concatenate([np.full(num_pairs, HUMAN), labels])
+    distance, iou = box_distance(np.concatenate([tracks.predict(t_s), detected]), detected)
+    limit = np.where(kinds == HUMAN, MAX_HUMAN_DISTANCE, MAX_OBJECT_DISTANCE)
+    possible = (distance[:num_tracks] < limit) & (tracks.labels[:, None] == kinds)
+    cost = np.where(possible, distance[:num_tracks], _IMPOSSIBLE)
 
-    human_votes, object_votes = [-1] * num_pairs, [-1] * num_pairs
-    if pair_rows[0]:  # no pair is known, so none can vote
-        by_human, by_object = human_distance[pair_rows[0]], object_distance[pair_rows[1]]
-        cost = np.where(
-            (by_human < MAX_HUMAN_DISTANCE) & (by_object < MAX_OBJECT_DISTANCE), by_human + by_object, _IMPOSSIBLE
-        )
-        for pair, p in zip(*_assign(cost), strict=True):
-            human_votes[p], object_votes[p] = pair_rows[0][pair], pair_rows[1][pair]
+    votes = [-1] * (2 * num_pairs)  # the track that each box belongs to, going by its pair
+    if pair_rows[0]:
+        by_pair = cost[pair_rows[0], :num_pairs] + cost[pair_rows[1], num_pairs:]
+        for pair, p in _assign(by_pair):
+            votes[p], votes[num_pairs + p] = pair_rows[0][pair], pair_rows[1][pair]
 
-    human_rows, found = _identify(
-        humans, human_boxes, None, human_distance, human_iou, human_votes, order, MAX_HUMAN_DISTANCE, t_s
-    )
-    object_rows, _ = _identify(
-        objects, object_boxes, labels, object_distance, object_iou, object_votes, order, MAX_OBJECT_DISTANCE, t_s
-    )
-    return Association(human_rows, object_rows, found)
+    is_same = (iou[num_tracks:] >= SAME_BOX_IOU) & (kinds[:, None] == kinds)
+    group_of, leaders, group_votes = _merge(is_same, votes, order + [num_pairs + p for p in order])
+    rows = _identify(cost[:, leaders], group_votes)
+    matched = [group for group, row in enumerate(rows) if row >= 0]
+    found = {rows[group] for group in matched}
+    if matched:
+        tracks.correct([rows[group] for group in matched], detected[[leaders[group] for group in matched]], t_s)
+    new: list[int] = []
+    for group, leader in enumerate(leaders):
+        if rows[group] >= 0:
+            continue
+        twin = next((g for g in matched if is_same[leader, leaders[g]]), None)
+        if twin is not None:  # the pairs wrongly called this box somebody else
+            rows[group] = rows[twin]
+        else:
+            rows[group] = num_tracks + len(new)
+            new.append(leader)
+            matched.append(group)
+    if new:
+        tracks.add(detected[new], kinds[new].tolist(), t_s)
+    box_rows = [rows[group] for group in group_of]
+    return Association(box_rows[:num_pairs], box_rows[num_pairs:], found)
 
 
 def box_distance(a_xyxy: NDArray[Any], b_xyxy: NDArray[Any]) -> tuple[Float, Float]:
-    """Return distance and IoU, both [..., N, M], of boxes `a_xyxy` [..., N, 4] and `b_xyxy` [..., M, 4]."""
-    # One coordinate at a time: arrays of shape [..., N, M] without a short last axis are several times faster.
-    ax0, ay0, ax1, ay1 = (a_xyxy[..., i, None] for i in range(4))
-    bx0, by0, bx1, by1 = (b_xyxy[..., None, :, i] for i in range(4))
-    right, left = np.minimum(ax1, bx1), np.maximum(ax0, bx0)
-    low, high = np.minimum(ay1, by1), np.maximum(ay0, by0)
-    width_sum, height_sum = (ax1 - ax0) + (bx1 - bx0), (ay1 - ay0) + (by1 - by0)
-    inner_width, inner_height = right - left, low - high
+    """Return distance and IoU, both [N, M], of boxes `a_xyxy` [N, 4] and `b_xyxy` [M, 4]."""
+    # One coordinate at a time: arrays [N, M] without a short last axis are several times faster.
+    ax0, ay0, ax1, ay1 = a_xyxy.T[:, :, None]
+    bx0, by0, bx1, by1 = b_xyxy.T[:, None, :]
+    aw, ah, bw, bh = ax1 - ax0, ay1 - ay0, bx1 - bx0, by1 - by0
+    width = np.minimum(ax1, bx1)
+    width -= np.maximum(ax0, bx0)  # shared; negative is a distance
+    height = np.minimum(ay1, by1)
+    height -= np.maximum(ay0, by0)
     # The enclosing box is as wide as both boxes less what they share.
-    diagonal = (width_sum - inner_width) ** 2 + (height_sum - inner_height) ** 2
-    overlap = np.maximum(inner_width, 0.0)
-    overlap *= np.maximum(inner_height, 0.0)
-    area = (ax1 - ax0) * (ay1 - ay0) + (bx1 - bx0) * (by1 - by0)
-    area -= overlap
-    iou = overlap / np.maximum(area, 1e-9)
+    diagonal = (aw + bw - width) ** 2
+    diagonal += (ah + bh - height) ** 2
+    overlap = np.maximum(width, 0.0, out=width)
+    overlap *= np.maximum(height, 0.0, out=height)
+    iou = overlap / np.maximum(aw * ah + bw * bh - overlap, 1e-9)
     apart = ((ax0 + ax1) - (bx0 + bx1)) ** 2  # of the centres, doubled
     apart += ((ay0 + ay1) - (by0 + by1)) ** 2
-    apart /= np.maximum(4 * diagonal, 1e-9)
+    apart /= np.maximum(4 * diagonal, 1e-9, out=diagonal)
     apart += 1.0
     apart -= iou
     return apart, iou
 
 
-def _identify(
-    tracks: BoxTracks,
-    boxes: NDArray[Any],
-    labels: NDArray[Any] | None,
-    distance: Float,
-    iou: list[list[float]],
-    votes: list[int],
-    order: list[int],
-    limit: float,
-    t_s: float,
-) -> tuple[list[int], set[int]]:
-    """Return the track row of each box, and the ids of the old tracks found again."""
-    group_of, leaders, group_votes = _merge(iou, votes, order)
-    rows: list[int] = [-1] * len(leaders)
-    if len(tracks):
-        near = distance[:, leaders]
-        cost = np.where(near < limit, near, _IMPOSSIBLE)
-        for group, vote in enumerate(group_votes):
-            if vote >= 0:
-                cost[vote, group] -= PAIR_BONUS
-        for row, group in zip(*_assign(cost), strict=True):
-            rows[group] = row
-    matched = [group for group, row in enumerate(rows) if row >= 0]
-    found = {tracks.ids[rows[group]] for group in matched}
-    tracks.correct([rows[group] for group in matched], boxes[[leaders[group] for group in matched]], t_s)
-    for group, leader in enumerate(leaders):
-        if rows[group] >= 0:
-            continue
-        twin = next((g for g in matched if iou[leader][leaders[g]] >= SAME_BOX_IOU), None)
-        if twin is not None:  # the pairs wrongly called this box somebody else
-            rows[group] = rows[twin]
-        else:
-            rows[group] = tracks.add(boxes[leader], 0 if labels is None else int(labels[leader]), t_s)
-            matched.append(group)
-    return [rows[group] for group in group_of], found
-
-
-def _merge(iou: list[list[float]], votes: list[int], order: list[int]) -> tuple[list[int], list[int], list[int]]:
+def _merge(is_same: NDArray[np.bool_], votes: list[int], order: list[int]) -> tuple[list[int], list[int], list[int]]:
     """Group boxes that show the same thing. Return each box's group, each group's leader, each group's vote."""
-    group_of = [0] * len(order)
+    neighbours: dict[int, list[int]] = {}
+    first, second = np.nonzero(np.triu(is_same, 1))
+    for p, q in zip(first.tolist(), second.tolist(), strict=True):
+        neighbours.setdefault(p, []).append(q)
+        neighbours.setdefault(q, []).append(p)
+    group_of = [-1] * len(order)
     leaders: list[int] = []
     group_votes: list[int] = []
     for p in order:
-        near = iou[p]
-        best, best_iou = -1, SAME_BOX_IOU
-        for group, leader in enumerate(leaders):
-            agrees = votes[p] < 0 or group_votes[group] < 0 or votes[p] == group_votes[group]
-            if agrees and near[leader] >= best_iou:
-                best, best_iou = group, near[leader]
-        if best < 0:
-            best = len(leaders)
+        vote, group = votes[p], -1
+        if p in neighbours:
+            near = neighbours[p]
+            group = next(
+                (
+                    g
+                    for g, leader in enumerate(leaders)
+                    if leader in near and (vote < 0 or group_votes[g] < 0 or vote == group_votes[g])
+                ),
+                -1,
+            )
+        if group < 0:
+            group = len(leaders)
             leaders.append(p)
-            group_votes.append(votes[p])
-        elif group_votes[best] < 0:
-            group_votes[best] = votes[p]
-        group_of[p] = best
+            group_votes.append(vote)
+        elif group_votes[group] < 0:
+            group_votes[group] = vote
+        group_of[p] = group
     return group_of, leaders, group_votes
 
 
-def _assign(cost: Float) -> tuple[list[int], list[int]]:
-    """Return rows and columns of the cheapest possible assignment."""
+def _identify(cost: Float, votes: list[int]) -> list[int]:
+    """Return the track row of each group of boxes, -1 where it is new; `cost` is [tracks, groups], changed in place."""
+    rows = [-1] * len(votes)
+    voted = [(vote, group) for group, vote in enumerate(votes) if vote >= 0]
+    if voted:
+        cost[[vote for vote, _ in voted], [group for _, group in voted]] -= PAIR_BONUS
+    for row, group in _assign(cost):
+        rows[group] = row
+    return rows
+
+
+def _assign(cost: Float) -> list[tuple[int, int]]:
+    """Return the (row, column) pairs of the cheapest possible assignment."""
     rows, columns = linear_sum_assignment(cost)
     possible = cost[rows, columns] < _IMPOSSIBLE / 2
-    return rows[possible].tolist(), columns[possible].tolist()
+    return list(zip(rows[possible].tolist(), columns[possible].tolist(), strict=True))

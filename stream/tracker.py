@@ -118,8 +118,7 @@ class PairTracker:
         self._next_pair_id = 1
         self._last_s: float | None = None
         self._muted_places: list[tuple[NDArray[np.float64], set[int]]] = []  # boxes as in `_boxes`, interactions
-        self._humans = BoxTracks(velocity_s=VELOCITY_S, coast_s=COAST_S)
-        self._objects = BoxTracks(velocity_s=VELOCITY_S, coast_s=COAST_S)
+        self._tracks = BoxTracks(velocity_s=VELOCITY_S, coast_s=COAST_S)
         self._smoothed = np.zeros((16, len(self.names)), np.float32)
         self._boxes = np.zeros((16, 8))  # human and object xyxy in pixels, as last seen
         self._anchors = np.zeros((16, 8))  # the same when the pair last moved
@@ -127,9 +126,8 @@ class PairTracker:
 
     def _forget(self) -> None:
         """Drop every track; ids go on counting."""
-        self._humans.drop_unseen_since(np.inf)
-        self._objects.drop_unseen_since(np.inf)
-        self._pairs: dict[tuple[int, int], _Pair] = {}  # by human and object id
+        self._tracks.drop_unseen_since(np.inf)
+        self._pairs: dict[tuple[int, int], _Pair] = {}  # by the keys of their tracks, in order of pair id
         self._free_rows = list(range(len(self._smoothed)))[::-1]
         self._seen: list[_Pair] = []
         self._humans_before: set[int] = set()  # in the last clear frame
@@ -197,30 +195,30 @@ class PairTracker:
 
     # -- one frame -----------------------------------------------------------------------------------------------
 
-    def _associate(self, t_s: float, detections: PairDetections) -> set[int]:
-        """Find the pairs of this frame, into `_seen`; return the ids of humans found again."""
+    def _associate(self, t_s: float, detections: PairDetections) -> bool:
+        """Find the pairs of this frame, into `_seen`; return whether any human or object was found again."""
         self._seen, self._rows_of_seen = [], []
         self._best = np.zeros((0, len(self.names)), np.float32)
         scores = np.asarray(detections.scores, np.float32)
         strength = scores.max(axis=1, initial=0.0)
         chosen = np.flatnonzero(strength >= self.settings.min_pair_score)
         if not len(chosen):
-            return set()
+            return False
         if len(chosen) < len(scores):
             scores, strength = scores[chosen], strength[chosen]
         boxes = np.concatenate([detections.human_boxes_xyxy, detections.object_boxes_xyxy], axis=1, dtype=np.float64)
         boxes, labels = boxes[chosen], np.asarray(detections.object_labels, np.int64)[chosen]
         order = np.argsort(-strength, kind="stable").tolist()
 
-        human_row = {human_id: row for row, human_id in enumerate(self._humans.ids)}
-        object_row = {object_id: row for row, object_id in enumerate(self._objects.ids)}
-        known = ([human_row[h] for h, _ in self._pairs], [object_row[o] for _, o in self._pairs])
-        matched = associate(self._humans, self._objects, known, boxes[:, :4], boxes[:, 4:], labels, order, t_s)
+        row_of = {key: row for row, key in enumerate(self._tracks.keys)}
+        known = ([row_of[human] for human, _ in self._pairs], [row_of[thing] for _, thing in self._pairs])
+        matched = associate(self._tracks, known, boxes, labels, order, t_s)
 
+        keys = self._tracks.keys
         members: dict[int, list[int]] = {}  # by row of the table: the detections of that pair, best first
         for p in order:
-            key = (self._humans.ids[matched.human_rows[p]], self._objects.ids[matched.object_rows[p]])
-            pair = self._pairs.get(key) or self._add_pair(key, int(labels[p]), boxes[p], t_s)
+            ends = matched.human_rows[p], matched.object_rows[p]
+            pair = self._pairs.get((keys[ends[0]], keys[ends[1]])) or self._add_pair(*ends, boxes[p], t_s)
             if pair.row in members:
                 members[pair.row].append(p)
             else:
@@ -234,7 +232,7 @@ class PairTracker:
             for i, group in enumerate(members.values()):
                 if len(group) > 1:  # several queries found one pair
                     self._best[i] = scores[group].max(axis=0)
-        return matched.matched_humans
+        return bool(matched.found_rows)
 
     def _smooth(self, t_s: float, elapsed_s: float | None) -> None:
         """Move the smoothed scores on by one frame, and note evidence."""
@@ -351,7 +349,7 @@ class PairTracker:
 
     # -- pairs ---------------------------------------------------------------------------------------------------
 
-    def _add_pair(self, key: tuple[int, int], label: int, boxes: NDArray[Any], t_s: float) -> _Pair:
+    def _add_pair(self, human_row: int, object_row: int, boxes: NDArray[Any], t_s: float) -> _Pair:
         if not self._free_rows:
             size = len(self._smoothed)
             self._smoothed = np.concatenate([self._smoothed, np.zeros_like(self._smoothed)])
@@ -360,12 +358,14 @@ class PairTracker:
         row = self._free_rows.pop()
         self._smoothed[row] = 0.0
         self._anchors[row] = boxes
-        pair = _Pair(self._next_pair_id, *key, label, row, t_s, t_s)
+        tracks = self._tracks
+        label = int(tracks.labels[object_row])
+        pair = _Pair(self._next_pair_id, tracks.ids[human_row], tracks.ids[object_row], label, row, t_s, t_s)
         self._next_pair_id += 1
-        self._pairs[key] = pair
+        self._pairs[tracks.keys[human_row], tracks.keys[object_row]] = pair
         for place, muted in self._muted_places:  # scenery that was missed for a while is still scenery
-            overlap = box_distance(place.reshape(2, 1, 4), boxes.reshape(2, 1, 4))[1]
-            if overlap.min() >= SAME_PLACE_IOU:
+            overlap = box_distance(place.reshape(2, 4), boxes.reshape(2, 4))[1]
+            if overlap.diagonal().min() >= SAME_PLACE_IOU:
                 pair.muted |= muted
                 self._anchors[row] = place
         return pair
@@ -383,10 +383,9 @@ class PairTracker:
 
     def _drop_old(self, t_s: float) -> None:
         memory_s = max(self.settings.track_memory_s, self.settings.gap_s)
-        gone = self._humans.drop_unseen_since(t_s - memory_s)
-        gone_objects = self._objects.drop_unseen_since(t_s - memory_s)
-        if gone or gone_objects:
-            self._drop([key for key in self._pairs if key[0] in gone or key[1] in gone_objects])
+        gone = self._tracks.drop_unseen_since(t_s - memory_s)
+        if gone:
+            self._drop([key for key in self._pairs if not gone.isdisjoint(key)])
 
     def _drop(self, keys: list[tuple[int, int]]) -> None:
         for key in keys:
@@ -398,7 +397,7 @@ class PairTracker:
 
     # -- cuts ----------------------------------------------------------------------------------------------------
 
-    def _was_cut(self, t_s: float, found: set[int]) -> bool:
+    def _was_cut(self, t_s: float, found: bool) -> bool:
         """Whether everybody was replaced at once, and it stayed so for `CUT_CONFIRM_S`.
 
         One person with one object may just have been missed while another came: at least two must vanish together.
@@ -416,12 +415,12 @@ class PairTracker:
 
     def _end_old(self, t_s: float) -> list[Transition]:
         """End the pairs from before the cut and forget them, and the scenery."""
-        keys = [key for key in self._pairs if key[0] in self._before_cut]
-        pairs = [self._pairs[key] for key in keys]
-        transitions = self._end(pairs, t_s, "cut", f"all {len(self._before_cut)} people were replaced at once")
+        keys = [key for key, pair in self._pairs.items() if pair.human_id in self._before_cut]
+        why = f"all {len(self._before_cut)} people were replaced at once"
+        transitions = self._end([self._pairs[key] for key in keys], t_s, "cut", why)
         self._drop(keys)
-        self._humans.drop({pair.human_id for pair in pairs})
-        self._objects.drop({pair.object_id for pair in pairs} - {object_id for _, object_id in self._pairs})
+        kept = {track for key in self._pairs for track in key}
+        self._tracks.drop({track for key in keys for track in key} - kept)
         self._muted_places = []
         self._cut_since_s = None
         return transitions
