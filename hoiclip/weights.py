@@ -1,0 +1,168 @@
+"""Save and load converted models: safetensors with everything in one file, and a card for people beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.nn import functional as F
+
+from hoiclip.classifier import Classifiers, Floats, TaughtRow, TextClassifier, build_classifier
+from hoiclip.config import ModelConfig
+from hoiclip.errors import InputError
+from hoiclip.model import HoiClip
+from hoiclip.vocabulary import Vocabulary, Wanted, all_of, load_builtin
+
+_HEADS = "heads."  # prefix of the classifiers, which are no part of the module
+_FORMAT = "hoistream-1"
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model ready to run and what belongs to it."""
+
+    model: HoiClip  # evaluation mode, float32
+    classifiers: Classifiers
+    vocabulary: Vocabulary
+    card: dict[str, Any]
+    path: Path
+    fingerprint: str  # of the weights
+
+    def encode_texts(self, texts: Sequence[str]) -> Floats:
+        """Return unit text embeddings [N, E] by the text tower."""
+        from open_clip.tokenizer import SimpleTokenizer  # needs a second to load; only free text gets here
+
+        with torch.inference_mode():
+            rows = F.normalize(self.model.clip.encode_text(SimpleTokenizer()(list(texts))).float(), dim=-1)
+        array: Floats = rows.numpy()
+        return array
+
+    def classifier(
+        self,
+        wanted: Sequence[Wanted] | None = None,
+        *,
+        templates: Sequence[str] = ("{}",),
+        taught: Sequence[TaughtRow] = (),
+        cache_dir: Path | None = None,
+    ) -> TextClassifier:
+        """Return the classifier for `wanted` rows, or for the model's whole vocabulary."""
+        return build_classifier(
+            self.classifiers,
+            self.vocabulary,
+            all_of(self.vocabulary) if wanted is None else wanted,
+            model_fingerprint=self.fingerprint,
+            encode=self.encode_texts,
+            templates=templates,
+            taught=taught,
+            cache_dir=cache_dir,
+        )
+
+
+def save_model(path: Path, model: HoiClip, classifiers: Classifiers, card: dict[str, Any], *, half: bool = False) -> str:
+    """Write `path` (safetensors) and its card ``<stem>.card.json``; return the fingerprint of the weights.
+
+    `half` stores matrices in half precision; scales, biases and statistics of batch norm stay single. Both files
+    appear complete or not at all.
+    """
+    tensors: dict[str, Tensor] = {}
+    for name, value in model.state_dict().items():
+        if name.endswith("num_batches_tracked"):
+            continue
+        tensors[name] = value.half() if half and value.is_floating_point() and value.ndim > 1 else value
+    for item in fields(Classifiers):
+        value = getattr(classifiers, item.name)
+        tensor = torch.as_tensor(value, dtype=torch.float32)
+        tensors[_HEADS + item.name] = tensor
+    tensors = {name: value.detach().clone().contiguous() for name, value in tensors.items()}
+    fingerprint = _fingerprint(tensors)
+    metadata = {
+        "format": _FORMAT,
+        "config": json.dumps(model.config.to_dict()),
+        "card": json.dumps(card),
+        "fingerprint": fingerprint,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    save_file(tensors, part, metadata)
+    part.replace(path)
+    card_path = path.with_name(f"{path.stem}.card.json")
+    card_path.write_text(json.dumps({**card, "fingerprint": fingerprint}, indent=2) + "\n", encoding="utf-8")
+    return fingerprint
+
+
+def _fingerprint(tensors: dict[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def load_model(path: Path | str) -> LoadedModel:
+    """Load a converted model: a ``.safetensors`` file, or a folder that holds ``model.safetensors``.
+
+    Weights are memory-mapped and put into a module that never allocated its own. Raises InputError for anything that
+    is not such a file, with what to do instead, and for missing or unexpected keys, naming them.
+    """
+    path = Path(path)
+    file = path / "model.safetensors" if path.is_dir() else path
+    if not file.exists():
+        raise InputError(f"{path}: no model there; expected a .safetensors file or a folder with model.safetensors")
+    if file.suffix in (".pth", ".pt", ".bin"):
+        raise InputError(f"{file}: an original checkpoint; convert it first: hoistream convert {file} --out model.safetensors")
+    try:
+        with safe_open(file, framework="pt") as stored:
+            metadata = stored.metadata() or {}
+            if metadata.get("format") != _FORMAT:
+                raise InputError(f"{file}: not a hoistream model (format {metadata.get('format')!r}, expected {_FORMAT!r})")
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118  # not a dict
+    except SafetensorError as error:
+        raise InputError(f"{file}: not a readable safetensors file ({error}); convert or copy it again") from error
+    config = ModelConfig.from_dict(json.loads(metadata["config"]))
+    heads = {name.removeprefix(_HEADS): tensors.pop(name) for name in list(tensors) if name.startswith(_HEADS)}
+    model = _assemble(config, tensors, file)
+    arrays: dict[str, Any] = {name: np.asarray(value.float().numpy()) for name, value in heads.items()}
+    for name in ("logit_scale", "verb_weight"):
+        arrays[name] = float(arrays[name])
+    return LoadedModel(
+        model, Classifiers(**arrays), load_builtin(config.vocabulary), json.loads(metadata["card"]), file, metadata["fingerprint"]
+    )
+
+
+def _assemble(config: ModelConfig, tensors: dict[str, Tensor], file: Path) -> HoiClip:
+    """Build the module on the meta device and hand it the tensors; buffers that are no weights are made anew."""
+    with torch.device("meta"):
+        model = HoiClip(config)
+    single = {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
+    expected = {name for name in model.state_dict() if not name.endswith("num_batches_tracked")}
+    missing, unexpected = sorted(expected - set(single)), sorted(set(single) - expected)
+    if missing or unexpected:
+        raise InputError(f"{file}: weights do not fit {config.name}: missing {missing[:5]}, unexpected {unexpected[:5]}")
+    model.load_state_dict(single, strict=False, assign=True)
+    fresh = {name: buffer for name, buffer in model.named_buffers() if buffer.is_meta}
+    for name in fresh:
+        owner, _, leaf = name.rpartition(".")
+        model.get_submodule(owner).register_buffer(leaf, _buffer(leaf, config), persistent=False)
+    return model.eval().requires_grad_(False)
+
+
+def _buffer(name: str, config: ModelConfig) -> Tensor:
+    from hoiclip.model import CLIP_MEAN, CLIP_STD, IMAGENET_MEAN, IMAGENET_STD
+
+    constants = {"_imagenet_mean": IMAGENET_MEAN, "_imagenet_std": IMAGENET_STD, "_clip_mean": CLIP_MEAN, "_clip_std": CLIP_STD}
+    if name in constants:
+        return torch.tensor(constants[name]).view(3, 1, 1)
+    if name == "attn_mask":  # the text tower's causal mask
+        length = config.clip.context_length
+        return torch.full((length, length), -math.inf).triu_(1)
+    raise InputError(f"buffer {name!r} is not stored and not known; the model file is from another version")
