@@ -1,0 +1,81 @@
+"""Choose an engine by name; each runtime is imported only when it is chosen."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from engines.errors import EngineUnavailable
+from hoiclip.types import Canvas, Engine
+
+if TYPE_CHECKING:
+    from hoiclip.weights import LoadedModel
+
+logger = logging.getLogger(__name__)
+Kind = Literal["auto", "torch", "openvino", "onnxruntime", "tensorrt", "tensorrt-rtx", "null"]
+
+
+class Choice(NamedTuple):
+    """What ``auto`` chose, and why."""
+
+    kind: str
+    reason: str
+
+
+def choose() -> Choice:
+    """Return the best engine that this machine can run."""
+    import torch
+
+    if torch.cuda.is_available():
+        name = torch.cuda.get_device_name(0)
+        if _has("tensorrt"):
+            return Choice("tensorrt", f"{name} and TensorRT are present")
+        if _has("tensorrt_rtx_bindings") and torch.cuda.get_device_capability(0) != (9, 0):
+            return Choice("tensorrt-rtx", f"{name} and TensorRT-RTX are present")
+        return Choice("torch", f"{name} is present, TensorRT is not installed")
+    if _has("openvino"):
+        return Choice("openvino", "no NVIDIA GPU; OpenVINO is the fastest exact engine on CPUs")
+    return Choice("torch", "no NVIDIA GPU and no OpenVINO (pip install 'hoistream[engines]')")
+
+
+def open_engine(
+    kind: str,
+    loaded: LoadedModel,
+    canvas: Canvas,
+    *,
+    max_batch: int = 8,
+    precision: str | None = None,
+    cache_dir: Path | None = None,
+    threads: int | None = None,
+) -> Engine:
+    """Return an engine for one canvas.
+
+    ``auto`` takes the best that this machine has and logs why. Raises EngineUnavailable when the engine cannot run
+    here or does not know `precision`; there is no silent fallback.
+    """
+    if kind == "auto":
+        kind, reason = choose()
+        logger.info("engine auto: %s, because %s", kind, reason)
+    if kind == "null":
+        from engines.null_engine import NullEngine
+
+        return NullEngine(loaded.model.config, canvas, max_batch)
+    if kind == "torch":
+        import torch
+
+        from engines.torch_engine import TorchEngine
+
+        cuda = torch.cuda.is_available()
+        chosen = precision or ("fp16" if cuda else "fp32")
+        if chosen not in ("fp32", "bf16", "fp16"):
+            raise EngineUnavailable(f"torch: precision {chosen!r} is not one of fp32, bf16, fp16")
+        return TorchEngine(
+            loaded.model, canvas, max_batch, precision=chosen, device="cuda" if cuda else "cpu", threads=threads
+        )
+    raise EngineUnavailable(f"unknown engine {kind!r}; choose auto, torch, openvino, onnxruntime, tensorrt, tensorrt-rtx or null")
+
+
+def _has(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
