@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from stream.motion import HUMAN, BoxTracks, Float
+from stream.motion import HUMAN, BoxTracks
 
 # Distances are 1 - IoU + (centre distance / enclosing diagonal)^2: 0 equal, 1 touching, towards 2 far apart.
 MAX_HUMAN_DISTANCE = 1.15
@@ -64,6 +64,7 @@ def associate(
             votes[p], votes[num_pairs + p] = pair_rows[0][pair], pair_rows[1][pair]
 
     is_same = (iou[num_tracks:] >= SAME_BOX_IOU) & (kinds[:, None] == kinds)
+    is_same.flat[:: 2 * num_pairs + 1] = False  # a box is no duplicate of itself
     group_of, leaders, group_votes = _merge(is_same, votes, order + [num_pairs + p for p in order])
     rows = _identify(cost[:, leaders], group_votes)
     matched = [group for group, row in enumerate(rows) if row >= 0]
@@ -87,11 +88,11 @@ def associate(
     return Association(box_rows[:num_pairs], box_rows[num_pairs:], found)
 
 
-def box_distance(a_xyxy: NDArray[Any], b_xyxy: NDArray[Any]) -> tuple[Float, Float]:
+def box_distance(a_xyxy: NDArray[Any], b_xyxy: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return distance and IoU, both [N, M], of boxes `a_xyxy` [N, 4] and `b_xyxy` [M, 4]."""
     # One coordinate at a time: arrays [N, M] without a short last axis are several times faster.
-    ax0, ay0, ax1, ay1 = a_xyxy.T[:, :, None]
-    bx0, by0, bx1, by1 = b_xyxy.T[:, None, :]
+    ax0, ay0, ax1, ay1 = a_xyxy.astype(np.float32).T[:, :, None]
+    bx0, by0, bx1, by1 = b_xyxy.astype(np.float32).T[:, None, :]
     aw, ah, bw, bh = ax1 - ax0, ay1 - ay0, bx1 - bx0, by1 - by0
     width = np.minimum(ax1, bx1)
     width -= np.maximum(ax0, bx0)  # shared; negative is a distance
@@ -114,10 +115,8 @@ def box_distance(a_xyxy: NDArray[Any], b_xyxy: NDArray[Any]) -> tuple[Float, Flo
 def _merge(is_same: NDArray[np.bool_], votes: list[int], order: list[int]) -> tuple[list[int], list[int], list[int]]:
     """Group boxes that show the same thing. Return each box's group, each group's leader, each group's vote."""
     neighbours: dict[int, list[int]] = {}
-    first, second = np.nonzero(np.triu(is_same, 1))
-    for p, q in zip(first.tolist(), second.tolist(), strict=True):
+    for p, q in zip(*(index.tolist() for index in np.nonzero(is_same)), strict=True):
         neighbours.setdefault(p, []).append(q)
-        neighbours.setdefault(q, []).append(p)
     group_of = [-1] * len(order)
     leaders: list[int] = []
     group_votes: list[int] = []
@@ -143,7 +142,7 @@ def _merge(is_same: NDArray[np.bool_], votes: list[int], order: list[int]) -> tu
     return group_of, leaders, group_votes
 
 
-def _identify(cost: Float, votes: list[int]) -> list[int]:
+def _identify(cost: NDArray[Any], votes: list[int]) -> list[int]:
     """Return the track row of each group of boxes, -1 where it is new; `cost` is [tracks, groups], changed in place."""
     rows = [-1] * len(votes)
     voted = [(vote, group) for group, vote in enumerate(votes) if vote >= 0]
@@ -154,7 +153,7 @@ def _identify(cost: Float, votes: list[int]) -> list[int]:
     return rows
 
 
-def _assign(cost: Float) -> list[tuple[int, int]]:
+def _assign(cost: NDArray[Any]) -> list[tuple[int, int]]:
     """Return the (row, column) pairs of the cheapest possible assignment."""
     rows, columns = linear_sum_assignment(cost)
     possible = cost[rows, columns] < _IMPOSSIBLE / 2
