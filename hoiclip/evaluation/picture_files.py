@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,15 +22,15 @@ PERSON = 1  # COCO's category
 
 @dataclass(frozen=True)
 class PictureFiles:
-    """An annotation file and a prediction file, read and checked against each other."""
+    """An annotation file and, to be scored, a prediction file; read and checked against each other."""
 
     annotations: Path
-    predictions: Path
+    predictions: Path | None
     true_pictures: list[dict[str, Any]]
     found_pictures: list[tuple[int, dict[str, Any]]]  # index of the annotated picture, predictions
 
     @classmethod
-    def read(cls, annotations: Path, predictions: Path) -> PictureFiles:
+    def read(cls, annotations: Path, predictions: Path | None) -> PictureFiles:
         """Read both files. Pictures without predictions count as empty; unknown pictures are refused.
 
         Raises:
@@ -42,7 +42,7 @@ class PictureFiles:
             if index.setdefault(picture["file_name"], number) != number:
                 raise InputError(f"{annotations}: {picture['file_name']!r} is annotated twice")
         found: dict[int, dict[str, Any]] = {}
-        for picture in _read_list(predictions, "hoi_prediction"):
+        for picture in _read_list(predictions, "hoi_prediction") if predictions else []:
             name = picture["file_name"]
             if name not in index:
                 raise InputError(f"{predictions}: {name!r} is not in {annotations}; are these files of one data set?")
@@ -62,10 +62,23 @@ class PictureFiles:
         An interaction is given by ``hoi_category_id`` (index + 1), else by ``category_id`` (verb index + 1) together
         with the category of the object box.
         """
-        by_parts = {(i.verb, vocabulary.objects[i.object].coco_id): k for k, i in enumerate(vocabulary.interactions)}
-        count = len(vocabulary.interactions)
+        assert self.predictions is not None
+        truth, parts = self.true_hico_pairs(vocabulary), _by_parts(vocabulary)
+        found = Pairs.concatenate(
+            [
+                _hico_table(image, picture, "predictions", "hoi_prediction", parts, vocabulary, self.predictions)
+                for image, picture in self.found_pictures
+            ]
+        )
+        known = found.interaction >= 0
+        kept = Pairs.build(*(getattr(found, name)[known] for name in Pairs.__dataclass_fields__))
+        return truth, kept, int((~known).sum())
+
+    def true_hico_pairs(self, vocabulary: Vocabulary) -> Pairs:
+        """Return the ground truth. Raises InputError for a pair that is no interaction of the vocabulary."""
+        parts = _by_parts(vocabulary)
         truth = [
-            _hico_table(image, picture, "annotations", "hoi_annotation", by_parts, count, self.annotations)
+            _hico_table(image, picture, "annotations", "hoi_annotation", parts, vocabulary, self.annotations)
             for image, picture in enumerate(self.true_pictures)
         ]
         outside = sum(int((table.interaction < 0).sum()) for table in truth)
@@ -74,15 +87,13 @@ class PictureFiles:
                 f"{self.annotations}: {outside} annotated pairs are no interaction of the vocabulary "
                 f"{vocabulary.name!r}; is --vocabulary right?"
             )
-        found = Pairs.concatenate(
-            [
-                _hico_table(image, picture, "predictions", "hoi_prediction", by_parts, count, self.predictions)
-                for image, picture in self.found_pictures
-            ]
-        )
-        known = found.interaction >= 0
-        kept = Pairs.build(*(getattr(found, name)[known] for name in Pairs.__dataclass_fields__))
-        return Pairs.concatenate(truth), kept, int((~known).sum())
+        return Pairs.concatenate(truth)
+
+    def first(self, limit: int | None) -> PictureFiles:
+        """Return the same with at most the first `limit` pictures."""
+        count = len(self.true_pictures) if limit is None else limit
+        found = [(image, picture) for image, picture in self.found_pictures if image < count]
+        return replace(self, true_pictures=self.true_pictures[:count], found_pictures=found)
 
     def vcoco_roles(self, num_verbs: int) -> tuple[RoleTruth, RolePairs]:
         """Return ground truth and detections; ``object_id`` -1 is an empty role."""
@@ -129,7 +140,7 @@ def _hico_table(
     boxes_key: str,
     pairs_key: str,
     by_parts: dict[tuple[int, int], int],
-    num_interactions: int,
+    vocabulary: Vocabulary,
     path: Path,
 ) -> Pairs:
     """Return the pairs of one picture; interaction -1 where verb and object are no interaction."""
@@ -140,13 +151,18 @@ def _hico_table(
     if len(hois) and objects.min() < 0:
         raise InputError(f"{where}: object_id must be an index into `{boxes_key}`; empty roles are V-COCO's")
     if len(hois) and "hoi_category_id" in hois[0]:
-        interaction = _indices(hois, "hoi_category_id", num_interactions, where, first=1)
+        interaction = _indices(hois, "hoi_category_id", len(vocabulary.interactions), where, first=1)
     else:
         verbs = _indices(hois, "category_id", 10_000, where, first=1).tolist()
         kinds = categories[objects].tolist()
         interaction = np.array([by_parts.get(part, -1) for part in zip(verbs, kinds, strict=True)], np.int64)
     score = _scores(hois, where) if pairs_key == "hoi_prediction" else None
     return Pairs.build(np.full(len(hois), image), interaction, boxes[subjects], boxes[objects], score)
+
+
+def _by_parts(vocabulary: Vocabulary) -> dict[tuple[int, int], int]:
+    """Return interaction index by verb index and COCO category."""
+    return {(i.verb, vocabulary.objects[i.object].coco_id): k for k, i in enumerate(vocabulary.interactions)}
 
 
 def _read_list(path: Path, pairs_key: str) -> list[dict[str, Any]]:

@@ -98,6 +98,39 @@ def events(
     _print(summary, by_interaction, as_json)
 
 
+@app.command()
+def model(
+    pictures: Annotated[Path, typer.Option(help="Folder of `hoistream synth --pictures`, with annotations.json.")],
+    model: Annotated[Path | None, typer.Option(help="Converted model; the demonstration model if not given.")] = None,
+    enhancement: Annotated[
+        bool, typer.Option("--enhance", help="Training-free enhancement by CLIP's view of the whole picture.")
+    ] = False,
+    verb_classifier: Annotated[bool, typer.Option(help="Score verbs too; without, an ablation.")] = True,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first pictures.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Mean average precision of a model on annotated pictures: full, seen and unseen interactions.
+
+    Example: hoistream synth --seed 9001 --pictures 300 --out test && hoistream eval model --pictures test/pictures
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from hoiclip.evaluation.models import evaluate_model
+    from stream.deployment import open_model
+
+    loaded = open_model(model)
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("pictures")
+        result = evaluate_model(
+            loaded, pictures, enhancement=enhancement, verb_classifier=verb_classifier, limit=limit,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )  # fmt: skip
+    about = {"model": loaded.fingerprint, "enhancement": enhancement, "verb_classifier": verb_classifier}
+    _print(result.summary() | about, result.per_class() if as_json else None, as_json)
+
+
 def _print(summary: dict[str, Any], per_class: dict[str, Any] | None, as_json: bool) -> None:
     """Print a JSON document, or aligned lines for people."""
     if as_json:
