@@ -41,6 +41,9 @@ class TrackerConfig(_Strict):
     gap_s: Seconds | None = Field(None, description="How long a pair may be unseen before its interactions close.")
     update_interval_s: Seconds | None = Field(None, description="At most one `updated` event in this time.")
     max_event_s: Seconds | None = Field(None, description="Close an interaction that lasts longer; 0 means never.")
+    stationary_s: Seconds | None = Field(
+        None, description="Close an interaction whose human and object stayed still for longer; 0 means never."
+    )
     min_pair_score: Score | None = Field(None, description="Pairs whose best score is lower are not tracked at all.")
     thresholds: dict[str, tuple[Score, Score]] = Field(
         default_factory=dict, description="Per interaction: [enter, leave], as `hoistream calibrate` suggests."
