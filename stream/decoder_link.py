@@ -1,0 +1,67 @@
+"""The decoder's side of the two pipes to the pipeline: messages out, freed slots in.
+
+Out: one JSON document a line. In: the settings as a first line, then one byte for each slot that is free again. When
+the pipe closes, the process ends at once, so a decoder never outlives its pipeline.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+
+class DecoderLink:
+    """Send messages and wait for slots, from the decoding thread; `serve` runs on the main thread."""
+
+    def __init__(self, messages_fd: int, slots_fd: int, free_slots: Sequence[int]) -> None:
+        self._messages_fd, self._slots_fd = messages_fd, slots_fd
+        self._free = deque(free_slots)
+        self._freed = threading.Condition()
+        self._sending = threading.Lock()
+
+    def send(self, kind: str, **fields: Any) -> None:
+        """Write one message; waits while the pipe is full."""
+        data = memoryview(json.dumps({"kind": kind, **fields}).encode() + b"\n")
+        with self._sending:
+            while data:
+                data = data[os.write(self._messages_fd, data) :]
+
+    def take_slot(self) -> int | None:
+        """Return a free slot, or None."""
+        with self._freed:
+            return self._free.popleft() if self._free else None
+
+    def wait_for_slot(self) -> int:
+        """Return a free slot; waits until the pipeline frees one (back-pressure)."""
+        with self._freed:
+            while not self._free:
+                self._freed.wait()
+            return self._free.popleft()
+
+    def put_back(self, slot: int) -> None:
+        """Return a slot that was taken and not sent."""
+        with self._freed:
+            self._free.appendleft(slot)
+            self._freed.notify()
+
+    def serve(self, every_s: float, tick: Callable[[], None]) -> None:
+        """Receive freed slots and call `tick` about every `every_s`; returns when the pipeline is gone."""
+        due = time.monotonic() + every_s
+        while True:
+            readable, _, _ = select.select([self._slots_fd], [], [], max(0.0, due - time.monotonic()))
+            if readable:
+                freed = os.read(self._slots_fd, 256)
+                if not freed:
+                    return
+                with self._freed:
+                    self._free.extend(freed)
+                    self._freed.notify()
+            if time.monotonic() >= due:
+                tick()
+                due = time.monotonic() + every_s
