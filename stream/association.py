@@ -10,12 +10,13 @@ from scipy.optimize import linear_sum_assignment
 
 from stream.motion import HUMAN, BoxTracks
 
-# Distances are 1 - IoU + (centre distance / enclosing diagonal)^2: 0 equal, 1 touching, towards 2 far apart.
-MAX_HUMAN_DISTANCE = 1.15
-MAX_OBJECT_DISTANCE = 1.5  # small things leave their own box between two frames
+# Distances are 1 - IoU + (centre distance / enclosing diagonal)^2: 0 equal, 1 about touching, towards 2 far
+# apart. The limits are the best of a dozen on noisy detections made from the procedural world's truth.
+MAX_HUMAN_DISTANCE = 1.0
+MAX_OBJECT_DISTANCE = 1.4  # small things leave their own box between two frames
 SAME_BOX_IOU = 0.5  # boxes of one frame that overlap more show one human, or one object of a class
 PAIR_BONUS = 0.5  # what agreement of the whole pair is worth, when humans are told apart
-_IMPOSSIBLE = 1e3
+MAX_PAIR_DISTANCE = 1.5  # of human and object together
 
 
 class Association(NamedTuple):
@@ -55,18 +56,21 @@ def associate(
     distance, iou = box_distance(np.concatenate([tracks.predict(t_s), detected]), detected)
     limit = np.where(kinds == HUMAN, MAX_HUMAN_DISTANCE, MAX_OBJECT_DISTANCE)
     possible = (distance[:num_tracks] < limit) & (tracks.labels[:, None] == kinds)
-    cost = np.where(possible, distance[:num_tracks], _IMPOSSIBLE)
+    # What may not be matched costs as much as a match at the limit: to leave two boxes alone must not be dearer than
+    # to match both badly, or every newcomer would push the others' tracks on by one.
+    cost = np.where(possible, distance[:num_tracks], limit)
 
     votes = [-1] * (2 * num_pairs)  # the track that each box belongs to, going by its pair
     if pair_rows[0]:
-        by_pair = cost[pair_rows[0], :num_pairs] + cost[pair_rows[1], num_pairs:]
-        for pair, p in _assign(by_pair):
+        humans, objects = (pair_rows[0], slice(num_pairs)), (pair_rows[1], slice(num_pairs, None))
+        by_pair = np.where(possible[humans] & possible[objects], cost[humans] + cost[objects], MAX_PAIR_DISTANCE)
+        for pair, p in _assign(by_pair, MAX_PAIR_DISTANCE):
             votes[p], votes[num_pairs + p] = pair_rows[0][pair], pair_rows[1][pair]
 
     is_same = (iou[num_tracks:] >= SAME_BOX_IOU) & (kinds[:, None] == kinds)
     is_same.flat[:: 2 * num_pairs + 1] = False  # a box is no duplicate of itself
     group_of, leaders, group_votes = _merge(is_same, votes, order + [num_pairs + p for p in order])
-    rows = _identify(cost[:, leaders], group_votes)
+    rows = _identify(cost[:, leaders], group_votes, limit[leaders])
     matched = [group for group, row in enumerate(rows) if row >= 0]
     found = {rows[group] for group in matched}
     if matched:
@@ -142,19 +146,19 @@ def _merge(is_same: NDArray[np.bool_], votes: list[int], order: list[int]) -> tu
     return group_of, leaders, group_votes
 
 
-def _identify(cost: NDArray[Any], votes: list[int]) -> list[int]:
+def _identify(cost: NDArray[Any], votes: list[int], limit: NDArray[Any]) -> list[int]:
     """Return the track row of each group of boxes, -1 where it is new; `cost` is [tracks, groups], changed in place."""
     rows = [-1] * len(votes)
     voted = [(vote, group) for group, vote in enumerate(votes) if vote >= 0]
     if voted:
         cost[[vote for vote, _ in voted], [group for _, group in voted]] -= PAIR_BONUS
-    for row, group in _assign(cost):
+    for row, group in _assign(cost, limit):
         rows[group] = row
     return rows
 
 
-def _assign(cost: NDArray[Any]) -> list[tuple[int, int]]:
-    """Return the (row, column) pairs of the cheapest possible assignment."""
+def _assign(cost: NDArray[Any], limit: NDArray[Any] | float) -> list[tuple[int, int]]:
+    """Return the (row, column) pairs below `limit` (of the column) of the cheapest assignment."""
     rows, columns = linear_sum_assignment(cost)
-    possible = cost[rows, columns] < _IMPOSSIBLE / 2
-    return list(zip(rows[possible].tolist(), columns[possible].tolist(), strict=True))
+    close = cost[rows, columns] < (limit[columns] if isinstance(limit, np.ndarray) else limit)
+    return list(zip(rows[close].tolist(), columns[close].tolist(), strict=True))
