@@ -6,7 +6,7 @@ import random
 
 
 class Backoff:
-    """Exponential delays with jitter: each in [0.75, 1] times the nominal one, so that cameras do not return in step."""
+    """Exponential delays with jitter, 0.75 to 1 times the nominal one, so that cameras do not return in step."""
 
     def __init__(self, initial_s: float, max_s: float, *, factor: float = 2.0, seed: object = None) -> None:
         self._initial_s, self._max_s, self._factor = initial_s, max_s, factor

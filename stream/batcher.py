@@ -93,15 +93,18 @@ class FrameBatcher:
                 head = state.pending[0]
                 if isinstance(head, SourceMessage):
                     state.pending.popleft()
-                    self._retire(state, head)
+                    self._pass_on(state, head)
                     return head
                 if head.captured_s is None or now - head.captured_s <= budget_s:
                     break
                 state.drop_oldest("stale")
         return None
 
-    def _retire(self, state: SourceState, message: SourceMessage) -> None:
-        if message.kind == "removed":
+    def _pass_on(self, state: SourceState, message: SourceMessage) -> None:
+        """Do what belongs to this place among the source's frames."""
+        if message.kind == "lost":
+            state.coverage.blind(message.reason, message.detail, message.wall_s)
+        elif message.kind == "removed":
             del self._supervisor.states[message.source_id]
             state.ring.close()
 

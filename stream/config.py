@@ -42,8 +42,9 @@ class TrackerConfig(_Strict):
     update_interval_s: Seconds | None = Field(None, description="At most one `updated` event in this time.")
     max_event_s: Seconds | None = Field(None, description="Close an interaction that lasts longer; 0 means never.")
     stationary_s: Seconds | None = Field(
-        None, description="Close an interaction whose human and object stayed still for longer; 0 means never."
+        None, description="Human and object both still for this long: scenery, closed until one moves; 0 means never."
     )
+    track_memory_s: Seconds | None = Field(None, description="How long an unseen human or object keeps its id.")
     min_pair_score: Score | None = Field(None, description="Pairs whose best score is lower are not tracked at all.")
     thresholds: dict[str, tuple[Score, Score]] = Field(
         default_factory=dict, description="Per interaction: [enter, leave], as `hoistream calibrate` suggests."

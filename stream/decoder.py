@@ -1,8 +1,8 @@
 """The decoder process of one source: `python -m stream.decoder`, started by `stream.supervisor` only.
 
-It imports PyAV and numpy, never torch. Packets are demuxed and decoded one by one, each under `try`: a damaged one costs
-itself, not the rest. Frames are picked by pts, scaled in one pass and written into the shared ring. Decoding runs on a
-second thread, since a blocking read in FFmpeg keeps the main thread from everything else.
+It imports PyAV and numpy, never torch. Packets are demuxed and decoded one by one, each under `try`: a damaged one
+costs itself, not the rest. Frames are picked by pts, scaled in one pass and written into the shared ring. Decoding runs
+on a second thread, since a blocking read in FFmpeg keeps the main thread from everything else.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from fractions import Fraction
 from typing import Any, NoReturn
 
 import av
@@ -25,7 +24,7 @@ from av.video.stream import VideoStream
 from stream.backoff import Backoff
 from stream.damage import DamageWatch
 from stream.decoder_link import DecoderLink
-from stream.frame_times import FramePicker, FrameTime, LiveClock, RecordingClock
+from stream.frame_times import FramePicker, FrameTime, LiveClock, Rational, RecordingClock, seconds
 from stream.opening import SourceFailureError, classify, describe, open_source
 from stream.ring import Ring
 from stream.scaling import CanvasScaler, displayed_size, quarter_turns
@@ -90,11 +89,11 @@ class Decoder:
     def _check_complete(self, stream: VideoStream, packets: int) -> None:
         """Raise if the index promises at least a second more than there was."""
         if stream.frames and stream.duration and packets < stream.frames - max(2, stream.frames // 100):
-            promised_s = float(stream.duration * _time_base(stream))
+            promised_s = seconds(stream.duration, _time_base(stream))
             if promised_s - self._last_media_s > 1.0:
                 raise SourceFailureError(
                     "truncated",
-                    f"is cut off: ends at {self._last_media_s:.1f} s of {promised_s:.1f} s; what there is was processed",
+                    f"is cut off at {self._last_media_s:.1f} s of {promised_s:.1f} s; what there is was processed",
                 )
 
     def _run_live(self) -> NoReturn:
@@ -133,10 +132,10 @@ class Decoder:
                 for frame in self._decode(packet):
                     if played and frame.pts is not None:
                         first_pts = frame.pts if first_pts is None else first_pts
-                        self._pause_until(started_s + float((frame.pts - first_pts) * _time_base(stream)))
+                        self._pause_until(started_s + seconds(frame.pts - first_pts, _time_base(stream)))
                     self._live_frame(frame, clock.at(frame.pts, time.monotonic()))
 
-    def _packets(self, container: InputContainer, stream: VideoStream) -> Iterator[av.Packet]:
+    def _packets(self, container: InputContainer, stream: VideoStream) -> Iterator[av.Packet[VideoStream]]:
         bad = 0
         while True:
             self._busy()
@@ -155,7 +154,7 @@ class Decoder:
                 if bad > MAX_BAD_READS:
                     raise SourceFailureError("invalid", f"cannot be read further: {describe(error)}") from error
 
-    def _decode(self, packet: av.Packet) -> list[av.VideoFrame]:
+    def _decode(self, packet: av.Packet[VideoStream]) -> list[av.VideoFrame]:
         errors = self._damage.errors
         if packet.is_corrupt:
             self._damage.error()
@@ -231,7 +230,7 @@ class Decoder:
             height=stream.height,
             fps=float(stream.average_rate) if stream.average_rate else None,
             codec=stream.codec_context.name,
-            duration_s=float(stream.duration * _time_base(stream)) if stream.duration else None,
+            duration_s=seconds(stream.duration, _time_base(stream)) if stream.duration else None,
         )
 
     def _pause_until(self, monotonic_s: float) -> None:
@@ -271,7 +270,7 @@ class Decoder:
             os._exit(HUNG_EXIT_CODE)  # the supervisor starts a new process
 
 
-def _time_base(stream: VideoStream) -> Fraction:
+def _time_base(stream: VideoStream) -> Rational:
     assert stream.time_base is not None
     return stream.time_base
 

@@ -50,8 +50,9 @@ class DecoderProcess:
 
     def read(self) -> list[dict[str, Any]] | None:
         """Return the messages that have arrived; None when the process has closed its end."""
-        data = self.messages.read(1 << 16)
-        if data is None:
+        try:
+            data = os.read(self.messages.fileno(), 1 << 16)
+        except BlockingIOError:
             return []
         if not data:
             return None
@@ -60,9 +61,12 @@ class DecoderProcess:
 
     def read_errors(self) -> bool:
         """Take in what the process wrote to stderr; return False at its end."""
-        data = self.errors.read(1 << 14)
-        self._last_words = (self._last_words + (data or b""))[-2000:]
-        return data != b""
+        try:
+            data = os.read(self.errors.fileno(), 1 << 14)
+        except BlockingIOError:
+            return True
+        self._last_words = (self._last_words + data)[-2000:]
+        return bool(data)
 
     def release(self, slot: int) -> None:
         """Tell the decoder that a slot is free again."""

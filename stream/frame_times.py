@@ -6,10 +6,23 @@ Declared frame rates lie; only pts tells time.
 from __future__ import annotations
 
 import math
-from fractions import Fraction
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 JUMP_S = 5.0  # a pts that moves this much more than the clock is a new time line, not a late frame
+
+
+class Rational(Protocol):
+    """A fraction: Python's, or PyAV's own since version 19."""
+
+    @property
+    def numerator(self) -> int:
+        """Upper part."""
+        ...
+
+    @property
+    def denominator(self) -> int:
+        """Lower part."""
+        ...
 
 
 class FrameTime(NamedTuple):
@@ -19,15 +32,20 @@ class FrameTime(NamedTuple):
     captured_s: float | None  # monotonic clock at capture; None for recordings
 
 
+def seconds(ticks: int, time_base: Rational) -> float:
+    """Return `ticks` of `time_base` in seconds."""
+    return ticks * time_base.numerator / time_base.denominator
+
+
 class RecordingClock:
     """Media times of a recording: seconds from the stream's declared start, the same every time it is read.
 
     A pts that repeats or goes back (joined files, wrapped counters) continues one frame after the last.
     """
 
-    def __init__(self, time_base: Fraction, start_pts: int | None, average_rate: Fraction | None) -> None:
+    def __init__(self, time_base: Rational, start_pts: int | None, average_rate: Rational | None) -> None:
         self._time_base, self._start = time_base, start_pts
-        self._frame_s = 1.0 / float(average_rate) if average_rate else 0.04
+        self._frame_s = average_rate.denominator / average_rate.numerator if average_rate else 0.04
         self._offset_s = 0.0
         self._last_s = -math.inf
 
@@ -38,7 +56,7 @@ class RecordingClock:
         else:
             if self._start is None:
                 self._start = pts
-            media_s = float((pts - self._start) * self._time_base) + self._offset_s
+            media_s = seconds(pts - self._start, self._time_base) + self._offset_s
             if media_s <= self._last_s:
                 self._offset_s += self._last_s + self._frame_s - media_s
                 media_s = self._last_s + self._frame_s
@@ -54,7 +72,7 @@ class LiveClock:
     ms a second, for clocks that drift.
     """
 
-    def __init__(self, time_base: Fraction, run_started_s: float, last_media_s: float) -> None:
+    def __init__(self, time_base: Rational, run_started_s: float, last_media_s: float) -> None:
         self._time_base = time_base
         self._run_started_s = run_started_s
         self._last_media_s = last_media_s
@@ -64,7 +82,7 @@ class LiveClock:
 
     def at(self, pts: int | None, arrival_s: float) -> FrameTime:
         """Return the time of the frame with `pts` that came out of the decoder at `arrival_s` (monotonic)."""
-        pts_s = float(pts * self._time_base) if pts is not None else None
+        pts_s = seconds(pts, self._time_base) if pts is not None else None
         if pts_s is None:  # the first frame of some cameras
             pts_s = self._last_pts_s + (arrival_s - self._last_arrival_s) if self._line_s is not None else None
             if pts_s is None:

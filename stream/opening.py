@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import time
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -73,13 +74,14 @@ def _open_camera(settings: SourceSettings) -> InputContainer:
         options |= {"rtsp_transport": "tcp", "timeout": timeout_us, "allowed_media_types": "video"}
     else:
         options |= {"rw_timeout": timeout_us}
+    started_s = time.monotonic()
     try:
         return av.open(settings.url, options=options)
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise _camera_failure(settings, error) from error
+        raise _camera_failure(settings, error, time.monotonic() - started_s) from error
 
 
-def _camera_failure(settings: SourceSettings, error: Exception) -> SourceFailureError:
+def _camera_failure(settings: SourceSettings, error: Exception, took_s: float) -> SourceFailureError:
     """Ask the port itself first: FFmpeg reports a dead port as anything, even as invalid data."""
     parts = urlsplit(settings.url)
     port = parts.port or DEFAULT_PORTS.get(settings.scheme or "")
@@ -95,6 +97,8 @@ def _camera_failure(settings: SourceSettings, error: Exception) -> SourceFailure
             return SourceFailureError("unreachable", f"{where} did not answer in {settings.timeout_s:g} s")
         except OSError as network:
             return SourceFailureError("unreachable", f"{where} cannot be reached: {describe(network)}")
+    if took_s >= 0.9 * settings.timeout_s and isinstance(error, av.error.InvalidDataError):
+        return SourceFailureError("stalled", f"{where} accepts connections and says nothing")
     return classify(error, opening=True)
 
 

@@ -81,6 +81,7 @@ class SourceState:
     received_at_crash: int = -1
     crashes: int = 0  # of a recording, at the same frame
     connected: bool = False
+    lost_reason: str = ""
     last_media_s: float = 0.0
     cause: str | None = None  # why the process is being killed, when we do it
 

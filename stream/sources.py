@@ -101,6 +101,6 @@ class SourceSettings:
 
 
 def canvas_for(width: int, height: int, canvases: Sequence[Canvas]) -> Canvas:
-    """Return the canvas whose aspect ratio is nearest to a picture of `width` x `height` px (the first among equals)."""
+    """Return the canvas whose aspect ratio is nearest to that of `width` x `height` px (the first among equals)."""
     aspect = math.log(width / height)
     return min(canvases, key=lambda canvas: round(abs(math.log(canvas.width / canvas.height) - aspect), 6))

@@ -235,7 +235,7 @@ class SourceSupervisor:
         if kind == "frame":
             self._frame(state, message)
         elif kind == "opened":
-            state.epoch, state.connected = message["epoch"], True
+            state.epoch, state.connected, state.lost_reason = message["epoch"], True, ""
             facts = {key: message[key] for key in ("epoch", "width", "height", "fps", "codec", "duration_s")}
             self._post(state, "opened", facts=facts)
         elif kind == "resumed":
@@ -272,9 +272,11 @@ class SourceSupervisor:
             state.drop_oldest("overwritten")
 
     def _lost(self, state: SourceState, reason: str, why: str) -> None:
-        state.connected = False
-        state.coverage.blind(reason, why, time.time())
-        self._post(state, "lost", reason, f"{state.settings.display_url}: {why}")
+        if not state.connected and reason == state.lost_reason:  # it tries again and again: say so once
+            logger.debug("source %s: still lost, %s %s", state.settings.id, reason, why)
+            return
+        state.connected, state.lost_reason = False, reason
+        self._post(state, "lost", reason, why)
 
     def _died(self, state: SourceState, process: DecoderProcess) -> None:
         self._forget(process)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from open_clip.tokenizer import SimpleTokenizer
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hoiclip.clip_tower import ClipTowers
@@ -40,19 +40,56 @@ def captions(vocabulary: Vocabulary, interactions: Sequence[int], rng: np.random
     return texts
 
 
-def contrastive_loss(towers: ClipTowers, crops: Tensor, texts: Sequence[str], tokenizer: SimpleTokenizer) -> Tensor:
-    """Return CLIP's symmetric loss for normalised crops [N, 3, S, S] and their captions; equal captions all count as right.
+def contrastive_loss(towers: ClipTowers, image: Tensor, texts: Sequence[str], tokenizer: SimpleTokenizer) -> Tensor:
+    """Return CLIP's symmetric loss for unit image embeddings [N, E] and their captions; equal captions all count as right.
 
     Source: CLIP (Radford et al., 2021); with few captions a batch repeats them, so targets are spread over the equal ones.
     """
     unique, inverse = np.unique(np.asarray(texts), return_inverse=True)
     text = F.normalize(towers.encode_text(tokenizer(list(unique))).float(), dim=-1)
-    image = F.normalize(towers.image_tokens(crops).embedding.float(), dim=-1)
     logits = towers.logit_scale.exp().clamp(max=100.0) * image @ text.T  # [N,unique]
     target = torch.as_tensor(inverse, dtype=torch.int64, device=logits.device)
     one_hot = F.one_hot(target, len(unique)).float()
     per_text = one_hot / one_hot.sum(0, keepdim=True)
     return (F.cross_entropy(logits, target) - (per_text * logits.log_softmax(0)).sum(0).mean()) / 2
+
+
+class FactorHeads(nn.Module):
+    """Verb and object classifiers shared by images and texts; thrown away after the pre-training.
+
+    Contrast alone over few captions leaves prompts of one object almost equal. Asking both towers for the verb and the
+    object of what they embed, and the text tower also for pairs that no picture shows, spreads the prompts so that an
+    unseen pair lies between what it is made of.
+    """
+
+    def __init__(self, embed_dim: int, num_verbs: int, num_objects: int) -> None:
+        super().__init__()
+        self.verbs, self.objects = nn.Linear(embed_dim, num_verbs), nn.Linear(embed_dim, num_objects)
+
+    def forward(self, unit: Tensor, verb: Tensor, thing: Tensor) -> Tensor:
+        """Return the mean cross-entropy for unit embeddings [N, E] and their labels [N]; a label of -1 is unknown."""
+        scaled = 10.0 * unit
+        by_verb = F.cross_entropy(self.verbs(scaled), verb, ignore_index=-1)
+        return by_verb + F.cross_entropy(self.objects(scaled), thing, ignore_index=-1)
+
+
+def factor_loss(
+    towers: ClipTowers, heads: FactorHeads, image: Tensor, interactions: Sequence[int], vocabulary: Vocabulary,
+    tokenizer: SimpleTokenizer, rng: np.random.Generator, num_texts: int = 32,
+) -> Tensor:  # fmt: skip
+    """Return the factor loss of unit image embeddings [N, E] with their interactions, and of captions of random pairs."""
+    pairs = [vocabulary.interactions[i] for i in interactions]
+    loss = heads(image, torch.tensor([p.verb for p in pairs]), torch.tensor([p.object for p in pairs]))
+    verbs = rng.integers(len(vocabulary.verbs), size=num_texts)
+    things = rng.integers(len(vocabulary.objects), size=num_texts)
+    texts = []
+    for verb, thing in zip(verbs, things, strict=True):
+        noun = vocabulary.objects[thing].name.replace("_", " ")
+        template = TEMPLATES[int(rng.integers(len(TEMPLATES)))]
+        article = "an" if noun[0] in "aeio" else "a"
+        texts.append(template.format(phrase=vocabulary.verbs[verb].phrase, article=article, object=noun))
+    text = F.normalize(towers.encode_text(tokenizer(texts)).float(), dim=-1)
+    return loss + heads(text, torch.as_tensor(verbs), torch.as_tensor(things))
 
 
 def union_crop(picture: NDArray[np.uint8], human: Sequence[float], thing: Sequence[float], margin: float = 0.1) -> NDArray[np.uint8]:

@@ -19,7 +19,14 @@ from torch.nn import functional as F
 from hoiclip.config import ModelConfig
 from hoiclip.model import CLIP_MEAN, CLIP_STD, Features, HoiClip
 from hoiclip.position import sine_position
-from hoiclip.training.clip_pretraining import captions, contrastive_loss, square_crop, union_crop
+from hoiclip.training.clip_pretraining import (
+    FactorHeads,
+    captions,
+    contrastive_loss,
+    factor_loss,
+    square_crop,
+    union_crop,
+)
 from hoiclip.training.data import FrameBatch, Order, Targets, frame_batch
 from hoiclip.training.losses import LossWeights, layer_losses
 from hoiclip.training.matcher import LayerOutputs, PairTargets, match
@@ -101,6 +108,15 @@ def encode_texts(model: HoiClip, texts: list[str]) -> Tensor:
     return F.normalize(model.clip.encode_text(SimpleTokenizer()(texts)).float(), dim=-1)
 
 
+class ClipBatch(NamedTuple):
+    """Crops [N, 3, S, S], what is done on each, and a caption of it."""
+
+    step: int
+    crops: Tensor
+    interactions: list[int]
+    texts: list[str]
+
+
 def _train_clip(
     model: HoiClip, recipe: WorldRecipe, shards: Shards, vocabulary: Vocabulary, directory: Path, report: Report
 ) -> None:
@@ -112,7 +128,7 @@ def _train_clip(
     order = Order(len(crops), recipe.clip_batch, recipe.seed)
     mean, std = (torch.tensor(v).view(3, 1, 1) * 255 for v in (CLIP_MEAN, CLIP_STD))
 
-    def make(step: int) -> tuple[Tensor, list[str]]:
+    def make(step: int) -> ClipBatch:
         rng = np.random.default_rng((recipe.seed, 11, step))
         indices = order.indices(step)
         room = crops.shape[1] - size
@@ -122,14 +138,22 @@ def _train_clip(
             crop = crops[index, top : top + size, left : left + size]
             picked.append(crop[:, ::-1] if rng.random() < 0.5 else crop)
         pixels = torch.from_numpy(np.stack(picked)).permute(0, 3, 1, 2).float()
-        return (pixels - mean) / std, captions(vocabulary, [int(labels[i]) for i in indices], rng)
+        interactions = [int(labels[i]) for i in indices]
+        return ClipBatch(step, (pixels - mean) / std, interactions, captions(vocabulary, interactions, rng))
 
-    def loss(batch: tuple[Tensor, list[str]]) -> dict[str, Tensor]:
-        return {"total": contrastive_loss(model.clip, batch[0], batch[1], tokenizer)}
+    heads = FactorHeads(model.config.clip.embed_dim, len(vocabulary.verbs), len(vocabulary.objects))
+    trained = nn.ModuleDict({"clip": model.clip, "heads": heads})
+
+    def loss(batch: ClipBatch) -> dict[str, Tensor]:
+        image = F.normalize(model.clip.image_tokens(batch.crops).embedding.float(), dim=-1)
+        contrast = contrastive_loss(model.clip, image, batch.texts, tokenizer)
+        rng = np.random.default_rng((recipe.seed, 13, batch.step))
+        factors = factor_loss(model.clip, heads, image, batch.interactions, vocabulary, tokenizer, rng)
+        return {"total": contrast + factors, "contrast": contrast.detach(), "factors": factors.detach()}
 
     model.train()
-    groups: list[dict[str, Any]] = [{"params": list(model.clip.parameters())}]
-    run_stage("clip", model.clip, groups, recipe.clip, make, loss, directory, report)
+    groups: list[dict[str, Any]] = [{"params": list(trained.parameters())}]
+    run_stage("clip", trained, groups, recipe.clip, make, loss, directory, report)
     model.eval()
 
 

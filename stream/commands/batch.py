@@ -1,0 +1,84 @@
+"""`hoistream batch`: recorded videos in, a table of events, a timeline and an annotated video each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def batch(
+    paths: Annotated[list[Path], typer.Argument(help="Videos, or folders searched for videos.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")],
+    model: Annotated[Path | None, typer.Option(help="Converted model; the shipped demonstration model when not given.")] = None,
+    vocabulary: Annotated[Path | None, typer.Option(help="YAML of what to look for; all the model knows when not given.")] = None,
+    fps: Annotated[float, typer.Option(min=0.1, max=120, help="Frames a second to look at.")] = 8.0,
+    canvas: Annotated[list[str] | None, typer.Option(help="Frame size HEIGHTxWIDTH; may be given several times.")] = None,
+    engine: Annotated[str, typer.Option(help="auto, torch, openvino, onnxruntime, tensorrt, tensorrt-rtx.")] = "auto",
+    precision: Annotated[str | None, typer.Option(help="fp32, mixed, bf16, fp16, int8; the engine's default when not given.")] = None,
+    max_batch: Annotated[int, typer.Option(min=1, max=64, help="Most frames in one batch; never changes the events.")] = 8,
+    enter_score: Annotated[float | None, typer.Option(min=0, max=1, help="Smoothed score that opens an interaction.")] = None,
+    annotated: Annotated[bool, typer.Option("--annotated", help="Also write an annotated MP4 a video.")] = False,
+    enhance: Annotated[bool, typer.Option("--enhance", help="Use CLIP's view of the whole frame as well.")] = False,
+    sink: Annotated[list[str] | None, typer.Option(help="Also publish events: redis://…, jsonl:PATH, stdout:")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document of all results.")] = False,
+) -> None:
+    """Find the interactions in recorded videos; nothing is dropped, and a killed job goes on where it was.
+
+    For each video NAME: NAME.events.jsonl, NAME.events.parquet, NAME.timeline.png and, with --annotated,
+    NAME.annotated.mp4. Exit code 1 when a video failed; the others are done all the same.
+
+    Example: hoistream batch recordings/ --out results --annotated
+    """
+    import json
+    from contextlib import ExitStack
+    from functools import partial
+
+    from hoiclip.errors import HoistreamError
+    from stream.batch_job import BatchJob, BatchSettings, VideoResult, write_summary
+    from stream.config import EngineConfig, TrackerConfig
+    from stream.deployment import canvases_of, open_model, parse_canvases, source_classifier, tracker_settings
+    from stream.media import Video, find_videos
+    from stream.progress import Progress
+    from stream.publisher import Publisher
+    from stream.signals import stop_on_signals
+    from stream.source_run import Head
+
+    videos = find_videos(paths)
+    sizes = parse_canvases(canvas or [])
+    loaded = open_model(model)
+    tracker = tracker_settings(TrackerConfig(enter_score=enter_score))
+    head = Head(source_classifier(loaded, vocabulary), loaded.fingerprint, enhance, tracker.min_pair_score)
+    settings = BatchSettings(
+        tuple(canvases_of(sizes, loaded)),
+        EngineConfig.model_validate({"kind": engine, "precision": precision, "max_batch": max_batch}),
+        tracker,
+        fps,
+        annotated,
+    )
+    with ExitStack() as stack:
+        stop = stack.enter_context(stop_on_signals())
+        publisher = stack.enter_context(Publisher(sink)) if sink else None
+        publish = partial(publisher.publish, stop=stop) if publisher else None
+        bar = stack.enter_context(Progress(len(videos)))
+
+        def progress(video: Video, done_s: float, length_s: float) -> None:
+            bar.part(video.path.name, done_s, length_s)
+
+        def done(result: VideoResult) -> None:
+            rate = f"{result.frames / result.seconds:.1f} frames/s" if result.seconds else ""
+            text = result.detail or f"{result.frames} frames, {result.events} events, {rate}"
+            bar.line(f"{result.state}: {result.video.path.name}: {text}" if result.state != "failed" else f"failed: {text}")
+
+        results = BatchJob(loaded, head, settings, out, publish).run(videos, stop, progress, done)
+        if publisher is not None:
+            publisher.flush(timeout_s=10.0)
+    write_summary(out, results)
+    if as_json:
+        typer.echo(json.dumps([{**r.__dict__, "video": str(r.video.path), "name": r.video.name} for r in results]))
+    failed = [r for r in results if r.state == "failed"]
+    if failed:
+        raise HoistreamError(f"{len(failed)} of {len(videos)} videos failed: {', '.join(r.video.path.name for r in failed)}")
+    if len(results) < len(videos) or any(r.state == "stopped" for r in results):
+        raise HoistreamError("stopped before the end; run the same command to go on")

@@ -1,0 +1,176 @@
+"""`hoistream image`: interactions in single pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from hoiclip.classifier import TextClassifier
+    from hoiclip.postprocess import Detections
+
+
+def image(
+    files: Annotated[list[Path], typer.Argument(help="Pictures: JPEG, PNG, WebP and whatever else Pillow reads.")],
+    model: Annotated[
+        Path | None, typer.Option(help="Converted model (see `hoistream convert`); the demonstration model if omitted.")
+    ] = None,
+    vocabulary: Annotated[
+        Path | None, typer.Option(help="YAML with what to look for; everything the model knows if omitted.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+    annotated: Annotated[
+        Path | None, typer.Option(help="Folder for pictures with the pairs drawn on them, NAME.jpg each.")
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, max=10_000, help="How many of a picture's best to rank.")] = 100,
+    min_score: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Leave out what scores less: interaction score times object score.")
+    ] = 0.3,
+    enhance: Annotated[
+        bool,
+        typer.Option("--enhance", help="Add CLIP's opinion of the whole picture (the paper's extra, no training)."),
+    ] = False,
+) -> None:
+    """Find who does what with which object in pictures.
+
+    A file that cannot be read costs one line on stderr and, in the end, exit code 1; the others are done.
+
+    Example: hoistream image street.jpg kitchen.jpg --annotated drawn --json
+    """
+    import json
+
+    from hoiclip.annotate import draw_pairs
+    from hoiclip.errors import HoistreamError, InputError
+    from hoiclip.lessons import open_vocabulary
+    from hoiclip.predictor import PictureError, Predictor, read_picture
+    from hoiclip.shipped import shipped_model
+    from hoiclip.weights import load_model
+
+    targets = _targets(files, annotated) if annotated else {}
+    if model is None:
+        model = shipped_model()
+        typer.echo(f"model: the shipped demonstration model ({model}); pass --model for your own", err=True)
+    loaded = load_model(model)
+    predictor = Predictor(loaded, open_vocabulary(loaded, vocabulary), enhancement=enhance)
+    if annotated:
+        try:
+            annotated.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"--annotated {annotated}: cannot be made: {error.strerror}") from error
+    documents: list[dict[str, Any]] = []
+    failed = 0
+    for file in files:
+        try:
+            picture = read_picture(file)
+        except PictureError as error:
+            failed += 1
+            typer.echo(f"error: {error}", err=True)
+            continue
+        found = predictor.predict(picture, top=top)
+        rows = _rows(found, predictor.probabilities(found), predictor.classifier, min_score)
+        size = {"width": picture.shape[1], "height": picture.shape[0]}
+        documents.append({"file": str(file), **size, "interactions": rows})
+        if file in targets:
+            _save(targets[file], draw_pairs(picture, _drawn(rows)))
+        if not as_json:
+            _print(file, rows)
+    if as_json:
+        document = {"model": loaded.fingerprint, "vocabulary": predictor.classifier.fingerprint, "images": documents}
+        typer.echo(json.dumps(document, indent=2))
+    if failed:
+        raise HoistreamError(f"{failed} of {len(files)} pictures could not be read")
+
+
+def _targets(files: list[Path], folder: Path) -> dict[Path, Path]:
+    """Return where each annotated picture goes. Raises InputError if one would replace its source or another."""
+    from hoiclip.errors import InputError
+
+    targets: dict[Path, Path] = {}
+    for file in dict.fromkeys(files):
+        target = folder / f"{file.stem}.jpg"
+        if target in targets.values():
+            target = folder / f"{file.name}.jpg"
+        if target in targets.values():
+            raise InputError(f"{file}: another picture of that name is on the list; annotate them in two calls")
+        if target.resolve() == file.resolve():
+            raise InputError(f"--annotated {folder}: would replace {file}; choose another folder")
+        targets[file] = target
+    return targets
+
+
+def _rows(
+    found: Detections, probabilities: NDArray[np.float32], classifier: TextClassifier, min_score: float
+) -> list[dict[str, Any]]:
+    rows = []
+    for i in range(len(found)):
+        k = int(found.interactions[i])
+        if probabilities[i] < min_score or classifier.no_interaction[k]:
+            continue
+        thing = classifier.object_names[int(found.object_labels[i])]
+        rows.append(
+            {
+                "interaction": classifier.names[k],
+                "verb": classifier.verbs[k],
+                "object": thing if classifier.object_index[k] < 0 else classifier.objects[k],
+                "score": round(float(probabilities[i]), 4),
+                "ranking_score": round(float(found.scores[i]), 4),
+                "human_box_xyxy_px": [round(float(x), 1) for x in found.human_boxes_xyxy[i]],
+                "object_box_xyxy_px": [round(float(x), 1) for x in found.object_boxes_xyxy[i]],
+            }
+        )
+    return rows
+
+
+def _drawn(rows: list[dict[str, Any]]) -> list[Any]:
+    """Return the pairs to draw: rows of (nearly) the same two boxes share one plate."""
+    import numpy as np
+
+    from hoiclip.annotate import DrawnPair
+    from hoiclip.postprocess import same_pair
+
+    groups: list[list[dict[str, Any]]] = []
+    for row in rows:
+        boxes = np.array([row["human_box_xyxy_px"], row["object_box_xyxy_px"]], np.float32)
+        for group in groups:
+            leader = np.array([group[0]["human_box_xyxy_px"], group[0]["object_box_xyxy_px"]], np.float32)
+            if same_pair(boxes[:1], boxes[1:], leader[:1], leader[1:])[0, 0]:
+                if all(row["interaction"] != other["interaction"] for other in group):
+                    group.append(row)
+                break
+        else:
+            groups.append([row])
+    return [
+        DrawnPair(
+            group[0]["human_box_xyxy_px"],
+            group[0]["object_box_xyxy_px"],
+            tuple(f"{row['interaction']} {row['score']:.2f}" for row in group[:3]),
+            number,
+        )
+        for number, group in enumerate(groups)
+    ]
+
+
+def _save(path: Path, picture: NDArray[np.uint8]) -> None:
+    from PIL import Image
+
+    from hoiclip.errors import HoistreamError
+
+    try:
+        Image.fromarray(picture).save(path, quality=92)
+    except OSError as error:
+        raise HoistreamError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def _print(file: Path, rows: list[dict[str, Any]]) -> None:
+    if not rows:
+        typer.echo(f"{file}: nothing found")
+    for row in rows:
+        boxes = (", ".join(f"{x:.0f}" for x in row[key]) for key in ("human_box_xyxy_px", "object_box_xyxy_px"))
+        typer.echo(
+            f"{file}: {row['score']:.2f} {row['interaction']} · human [{next(boxes)}] · {row['object']} [{next(boxes)}]"
+        )
