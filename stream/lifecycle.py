@@ -16,9 +16,9 @@ class TrackerSettings:
     """Smoothed score that opens an interaction."""
     leave_score: float | None = None
     """Smoothed score below which it closes; `LEAVE_RATIO` of the enter score when None."""
-    smoothing_s: float = 0.3
+    smoothing_s: float = 0.4
     """Time constant: after it a jump of the score has come through to 63 %."""
-    min_duration_s: float = 0.3
+    min_duration_s: float = 0.2
     """How long the evidence must last before an event opens, and its absence before one closes."""
     gap_s: float = 1.0
     """How long a pair may be unseen (hidden, missed, a corrupt frame) before its interactions close."""
