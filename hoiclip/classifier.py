@@ -63,10 +63,11 @@ class TaughtRow:
     """A row made from examples by `hoistream teach`."""
 
     name: str
-    text: Floats  # [E] unit: the interaction row
-    verb_text: Floats  # [E] unit: the verb row by visual semantic arithmetic
+    text: Floats  # [E] the interaction row
+    verb_text: Floats  # [E] the verb row by visual semantic arithmetic
     object: int | None
     embedding: Floats  # [E] unit: CLIP's text embedding of the name
+    bias: float = 0.0  # where the examples and what is none of them part, in units of the cosine
 
 
 Encode = Callable[[Sequence[str]], Floats]  # unit text embeddings [N, E]
@@ -98,7 +99,9 @@ def build_classifier(
     """
     scale, embed = classifiers.logit_scale, classifiers.interaction_text.shape[1]
     texts = [row.text for row in wanted if row.known is None and row.taught is None]
-    embeddings = dict(zip(texts, _free_rows(texts, templates, model_fingerprint, encode, cache_dir, embed), strict=True))
+    embeddings = dict(
+        zip(texts, _free_rows(texts, templates, model_fingerprint, encode, cache_dir, embed), strict=True)
+    )
     lessons = {row.name: row for row in taught}
     mean_bias = float(classifiers.interaction_bias.mean()) if len(classifiers.interaction_bias) else 0.0
     count = len(wanted)
@@ -112,9 +115,11 @@ def build_classifier(
             verb_text[k], raw[k] = mapped[row.known], classifiers.text_embedding[row.known]
         elif row.taught is not None:
             if row.taught not in lessons:
-                raise InputError(f"`{row.taught}` was not taught to this model; run `hoistream teach` or remove the line")
+                raise InputError(
+                    f"`{row.taught}` was not taught to this model; run `hoistream teach` or remove the line"
+                )
             lesson = lessons[row.taught]
-            text[k], bias[k], verb_text[k], raw[k] = lesson.text, mean_bias, lesson.verb_text, lesson.embedding
+            text[k], bias[k], verb_text[k], raw[k] = lesson.text, lesson.bias, lesson.verb_text, lesson.embedding
         else:
             text[k] = raw[k] = embeddings[row.text]
             bias[k] = mean_bias
@@ -160,12 +165,15 @@ def _free_rows(
         logger.warning("classifier cache %s has the wrong shape and is made anew", path)
     except (OSError, ValueError):
         logger.debug("classifier cache miss: %s", path)
-    filled = [template.format(text) for text in texts for template in templates]
+    filled = [template.replace("{}", text) for text in texts for template in templates]
     rows = encode(filled).reshape(len(texts), len(templates), embed).mean(1)
-    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.stem}.{os.getpid()}.part")
-    with part.open("wb") as file:
-        np.save(file, rows, allow_pickle=False)
-    part.replace(path)
+    rows = np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f"{path.stem}.{os.getpid()}.part")
+        with part.open("wb") as file:
+            np.save(file, rows, allow_pickle=False)
+        part.replace(path)
+    except OSError as error:  # a full or read-only disk costs the next start some seconds, not this one
+        logger.warning("classifier cache %s cannot be written: %s; set HOISTREAM_CACHE", path, error.strerror)
     return rows

@@ -1,4 +1,4 @@
-"""From the graph's outputs to ranked interactions and to pairs for the tracker; NumPy only, this runs for every frame."""
+"""From the graph's outputs to ranked interactions and to pairs for the tracker; NumPy only: it runs for every frame."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ class PairDetections:
 
 def sigmoid(x: Floats) -> Floats:
     """Return 1 / (1 + exp(-x)) without overflow."""
-    half: Floats = np.tanh(x * np.float32(0.5)) * np.float32(0.5) + np.float32(0.5)
-    return half
+    half = np.tanh(x * np.float32(0.5)) * np.float32(0.5) + np.float32(0.5)
+    return np.asarray(half, np.float32)
 
 
 def interaction_logits(outputs: Outputs[Floats], classifier: TextClassifier) -> Floats:
@@ -68,8 +68,7 @@ def interaction_logits(outputs: Outputs[Floats], classifier: TextClassifier) -> 
     """
     direct = outputs.interaction_embeddings @ classifier.text.T + classifier.bias
     verbs = outputs.verb_embeddings @ classifier.verb_text.T
-    logits: Floats = classifier.logit_scale * (direct + classifier.verb_weight * verbs)
-    return logits.astype(np.float32)
+    return np.asarray(classifier.logit_scale * (direct + classifier.verb_weight * verbs), np.float32)
 
 
 def score(
@@ -141,15 +140,31 @@ def pair_nms(humans: Floats, things: Floats, interactions: NDArray[np.int64], sc
 
     A lower pair goes if IoU_human * IoU_object^0.5 > 0.7, overlaps with the +1 pixel convention.
     """
+    order, keeper = _suppress(humans, things, interactions, scores)
+    kept: NDArray[np.int64] = order[keeper == np.arange(len(order))]
+    return kept
+
+
+def _suppress(
+    humans: Floats, things: Floats, interactions: NDArray[np.int64], scores: Floats
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows by falling score, and for each place in that order the place of the row that stands for it."""
     order = np.argsort(-scores, kind="stable")
     humans, things, interactions = humans[order], things[order], interactions[order]
-    overlap = iou_matrix(humans, humans, plus_one=True) * iou_matrix(things, things, plus_one=True) ** OBJECT_IOU_POWER
-    rivals = (overlap > NMS_THRESHOLD) & (interactions[:, None] == interactions[None, :])
-    kept = np.ones(len(order), bool)
+    rivals = same_pair(humans, things, humans, things) & (interactions[:, None] == interactions[None, :])
+    keeper = np.arange(len(order))
     for i in np.flatnonzero(np.triu(rivals, 1).any(1)):
-        if kept[i]:
-            kept[i + 1 :] &= ~rivals[i, i + 1 :]
-    return order[kept]
+        if keeper[i] == i:
+            later = keeper[i + 1 :]
+            later[rivals[i, i + 1 :] & (later > i)] = i
+    return order, keeper
+
+
+def same_pair(humans: Floats, things: Floats, other_humans: Floats, other_things: Floats) -> NDArray[np.bool_]:
+    """Return [N, M]: whether pairs of xyxy boxes [N, 4] and [M, 4] in pixels are one pair found twice."""
+    overlap = iou_matrix(humans, other_humans, plus_one=True)
+    overlap = overlap * iou_matrix(things, other_things, plus_one=True) ** OBJECT_IOU_POWER
+    return np.asarray(overlap > NMS_THRESHOLD)
 
 
 def to_pairs(
@@ -157,17 +172,27 @@ def to_pairs(
 ) -> PairDetections:
     """Return the pairs of image `index` for the tracker, boxes in pixels of `size_hw`.
 
-    One row a query whose best interaction reaches `min_score`, after pair NMS over queries of the same object class.
+    One row a query whose best interaction reaches `min_score`, after pair NMS over queries of the same object class;
+    the one kept takes over the higher scores of those that go.
     """
     interactions = scores.interaction_scores[index]
-    fit = (classifier.object_index[None, :] < 0) | (classifier.object_index[None, :] == scores.object_labels[index][:, None])
-    pair = np.clip(interactions * _object_scores(scores, index, classifier), 0.0, 1.0) * (fit & ~classifier.no_interaction)
+    fit = (classifier.object_index[None, :] < 0) | (
+        classifier.object_index[None, :] == scores.object_labels[index][:, None]
+    )
+    pair = np.clip(interactions * _object_scores(scores, index, classifier), 0.0, 1.0) * (
+        fit & ~classifier.no_interaction
+    )
     best = pair.max(1) if pair.shape[1] else np.zeros(len(pair), np.float32)
     queries = np.flatnonzero(best >= max(min_score, 1e-6))
     queries = queries[np.argsort(-best[queries], kind="stable")]
     humans, things = _pixels(scores, index, size_hw)
     labels = scores.object_labels[index]
-    queries = queries[pair_nms(humans[queries], things[queries], labels[queries], best[queries])]
+    order, keeper = _suppress(humans[queries], things[queries], labels[queries], best[queries])
+    queries = queries[order]
+    for place in np.flatnonzero(keeper != np.arange(len(queries))):  # another query of the pair may know more of it
+        leader = queries[keeper[place]]
+        pair[leader] = np.maximum(pair[leader], pair[queries[place]])
+    queries = queries[keeper == np.arange(len(queries))]
     return PairDetections(
         humans[queries],
         things[queries],
