@@ -12,8 +12,8 @@ import torch
 
 from hoiclip.classifier import TextClassifier
 from hoiclip.config import tiny
-from hoiclip.errors import InputError
 from hoiclip.evaluation.models import evaluate_model
+from hoiclip.predictor import PictureError
 from hoiclip.types import Outputs
 from hoiclip.vocabulary import load_builtin
 
@@ -81,11 +81,11 @@ def test_a_limit_and_progress_are_kept(pictures):
     folder, shown = pictures
     steps = []
     result = evaluate_model(knowing_model(shown), folder, limit=2, progress=lambda *done: steps.append(done))
-    assert result.num_ground_truth.sum() == 2 and steps == [(2, 2)]
+    assert result.num_ground_truth.sum() == 2 and steps == [(1, 2), (2, 2)]
 
 
 def test_a_picture_that_is_missing_is_named(pictures):
     folder, shown = pictures
     (folder / "3.png").unlink()
-    with pytest.raises(InputError, match=r"3\.png"):
+    with pytest.raises(PictureError, match=r"3\.png"):
         evaluate_model(knowing_model(shown), folder)
