@@ -108,17 +108,22 @@ class FramePicker:
     def __init__(self, target_fps: float | None) -> None:
         self._step_s = 1.0 / target_fps if target_fps is not None else None
         self._due_s: float | None = None
-        self._last_s = 0.0
+        self._last_s: float | None = None
+        self._frame_s = 0.0  # between frames, smoothed
 
     def choose(self, media_s: float) -> bool:
         """Return whether to look at the frame at `media_s`; called for every frame in order."""
         if self._step_s is None:
             return True
-        if self._due_s is None:
-            self._due_s = media_s
-        # The frame just before the due time is nearer than the next one if that would be more than as late.
-        slack_s = min(media_s - self._last_s, self._step_s) / 2
+        if self._due_s is None or self._last_s is None:
+            self._due_s = self._last_s = media_s
+        elif self._frame_s == 0.0:
+            self._frame_s = media_s - self._last_s
+        else:
+            self._frame_s += 0.1 * (min(media_s - self._last_s, 4 * self._frame_s) - self._frame_s)
         self._last_s = media_s
+        # A frame within half a frame before the due time is nearer to it than the next one will be.
+        slack_s = min(self._frame_s, self._step_s) / 2
         if media_s < self._due_s - max(slack_s, 1e-3):
             return False
         behind = max(0, math.floor((media_s + slack_s - self._due_s) / self._step_s))

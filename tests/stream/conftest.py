@@ -2,11 +2,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import av
+import numpy as np
 import pytest
 import redis
 
@@ -17,6 +22,100 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def write_clip(
+    path: Path,
+    *,
+    seconds: float = 2.0,
+    fps: int = 25,
+    width: int = 96,
+    height: int = 64,
+    codec: str = "libx264",
+    gop: int = 10,
+) -> Path:
+    """Write a clip whose grey level says the frame number (8 a step) and whose top left corner is white."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=fps, options={"g": str(gop), "bf": "2"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for number in range(round(seconds * fps)):
+            picture = np.full((height, width, 3), 8 * (number % 25), np.uint8)
+            picture[: height // 4, : width // 4] = 255
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+SERVE = """
+import asyncio, functools, sys
+from pathlib import Path
+from stream.rtsp_camera import serve_clip
+ready = functools.partial(print, flush=True)
+asyncio.run(serve_clip(Path(sys.argv[1]), "127.0.0.1", int(sys.argv[2]), loop=True, ready=ready))
+"""
+
+
+class Camera:
+    """A real RTSP server that plays a clip for ever, and that can be killed, started again and frozen."""
+
+    def __init__(self, clip: Path) -> None:
+        self.clip, self.port = clip, free_port()
+        self._process: subprocess.Popen[str] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"rtsp://127.0.0.1:{self.port}/{self.clip.name}"
+
+    def start(self) -> None:
+        """Return when the port is open."""
+        command = [sys.executable, "-c", SERVE, str(self.clip), str(self.port)]
+        root = Path(__file__).resolve().parents[2]
+        self._process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=root
+        )
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline().startswith("rtsp://")
+
+    def freeze(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+@pytest.fixture
+def make_camera(tmp_path: Path) -> Iterator[Callable[..., Camera]]:
+    """Make cameras that are stopped at the end; `start` them."""
+    try:
+        import aio_rtsp_toolkit  # noqa: F401
+    except ImportError:
+        message = "aio-rtsp-toolkit is not installed: pip install 'hoistream[demo]'"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    cameras: list[Camera] = []
+
+    def make(**clip: Any) -> Camera:
+        cameras.append(Camera(write_clip(tmp_path / f"camera{len(cameras)}.mp4", **clip)))
+        return cameras[-1]
+
+    yield make
+    for camera in cameras:
+        camera.kill()
+
+
+@pytest.fixture
+def make_clip(tmp_path: Path) -> Callable[..., Path]:
+    """Write clips: `make_clip("name.mp4", seconds=..., width=..., ...)`."""
+
+    def make(name: str = "clip.mp4", **clip: Any) -> Path:
+        return write_clip(tmp_path / name, **clip)
+
+    return make
 
 
 class RedisServer:
