@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -87,6 +88,12 @@ class Limits:
     enter: float
     leave: float
     settings: TrackerSettings
+    longest_s: float = field(init=False)
+    longest_still_s: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "longest_s", self.settings.max_event_s or math.inf)
+        object.__setattr__(self, "longest_still_s", self.settings.stationary_s or math.inf)
 
     def opens(self, episode: Episode, score: float, t_s: float) -> str | None:
         """Return why the episode opens at `t_s`, or None."""
@@ -94,6 +101,13 @@ class Limits:
         if score < self.enter or held_s < self.settings.min_duration_s - 1e-9:
             return None
         return f"score {score:.2f} ≥ enter {self.enter:.2f}, evidence for {held_s:.1f} s"
+
+    def holds(self, episode: Episode, score: float, unseen_s: float, still_s: float, t_s: float) -> bool:
+        """Whether an open episode plainly goes on: what `closes` would find out, for nearly every frame and faster."""
+        if score < self.leave or unseen_s > 0 or still_s >= self.longest_still_s or episode.started_s is None:
+            return False
+        episode.low_since_s = None
+        return t_s - episode.started_s < self.longest_s
 
     def closes(
         self, episode: Episode, score: float, unseen_s: float, still_s: float, t_s: float

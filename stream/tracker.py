@@ -284,8 +284,10 @@ class PairTracker:
                     del pair.episodes[k]  # a flicker
                 continue
             episode.peak_score = max(episode.peak_score, score)
-            closing = limits.closes(episode, score, unseen_s, pair.seen_s - pair.still_since_s, t_s)
-            if closing:
+            still_s = pair.seen_s - pair.still_since_s
+            if not limits.holds(episode, score, unseen_s, still_s, t_s) and (
+                closing := limits.closes(episode, score, unseen_s, still_s, t_s)
+            ):
                 transitions.append(self._transition("ended", pair, k, episode, t_s, *closing))
                 del pair.episodes[k]
                 if closing[0] == "stationary":

@@ -333,6 +333,18 @@ def test_every_start_has_one_end_and_equal_input_gives_equal_output(seed):
     assert not is_open
 
 
+def test_the_order_of_a_frames_pairs_does_not_matter():
+    def run(seed):
+        order, rng, live, found = np.random.default_rng(seed), np.random.default_rng(7), tracker(), []
+        for i in range(60):
+            scene = [(human_at(x), thing_at(x), n % 3, {n % 3: rng.random()}) for n, x in enumerate((0, 40, 90, 200))]
+            order.shuffle(scene)
+            found += live.update(i / 5, frame(scene))
+        return found
+
+    assert run(1) == run(2) != []
+
+
 def test_an_empty_frame_and_an_empty_vocabulary_are_fine():
     assert tracker().update(0.0, frame([])) == []
     nothing = Detections(np.zeros((1, 4)), np.zeros((1, 4)), np.zeros(1, np.int64), np.ones(1), np.zeros((1, 0)))
