@@ -6,10 +6,12 @@ import json
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from hoiclip.errors import InputError
 from hoiclip.evaluation.event_files import read_events, read_folders
 from hoiclip.evaluation.events import PredictedEvent, Sighting, TrueInteraction, TrueVideo, evaluate_events
+from stream.commands.evaluate import app
 
 LEFT, RIGHT = (0.0, 0.0, 60.0, 160.0), (300.0, 0.0, 360.0, 160.0)
 TIMES = np.arange(100) / 5
@@ -115,6 +117,19 @@ def test_folders_of_batch_and_synth_are_read(tmp_path):
     assert summary["onset_delay_s"]["median"] == pytest.approx(0.3)
     assert summary["end_delay_s"]["median"] == pytest.approx(0.8)
     assert summary["end_dating_error_s"]["median"] == pytest.approx(0.0)
+
+
+def test_the_command_prints_precision_recall_and_f1(tmp_path):
+    write_world(
+        tmp_path,
+        [line("started", 2.3), line("ended", 6.8, duration_s=4.0), line("started", 9.0, 8.8) | {"interaction_id": "b"}],
+    )
+    options = ["events", "--predictions", str(tmp_path), "--annotations", str(tmp_path)]
+    document = json.loads(CliRunner().invoke(app, [*options, "--json"]).stdout)
+    assert (document["precision"], document["recall"], document["f1"]) == (0.5, 1.0, pytest.approx(2 / 3))
+    assert document["by_interaction"] == {"sit on bench": {"matched": 1, "missed": 0, "false": 1}}
+    lines = CliRunner().invoke(app, options).stdout.splitlines()
+    assert any(row.split() == ["precision", "0.5000"] for row in lines)
 
 
 def test_an_event_that_never_ended_lasts_to_its_last_line(tmp_path):
