@@ -8,6 +8,7 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,15 @@ class Classifiers:
     logit_scale: float  # s, already exponentiated
     verb_weight: float  # lambda
     text_embedding: Floats  # [K, E] unit CLIP text embeddings of the prompts, for the enhancement
+
+    @cached_property
+    def mapped_verb_text(self) -> Floats:
+        """The verbs' share of each interaction, [K, E]; a column of M may name other rows than its verb's."""
+        mapped = np.zeros((self.verb_to_interaction.shape[1], self.verb_text.shape[1]), np.float32)
+        verbs, interactions = np.nonzero(self.verb_to_interaction)  # few: a product of full matrices takes longer
+        weights = self.verb_to_interaction[verbs, interactions, None]
+        np.add.at(mapped, interactions, weights * self.verb_text[verbs])
+        return mapped
 
 
 @dataclass(frozen=True)
@@ -107,30 +117,32 @@ def build_classifier(
     count = len(wanted)
     text, verb_text, raw = (np.zeros((count, embed), np.float32) for _ in range(3))
     bias = np.zeros(count, np.float32)
-    mapped = classifiers.verb_to_interaction.T @ classifiers.verb_text  # [K,E]; M may have other columns than verb k's
-    objects = np.full(count, -1, np.int64)
+    objects = np.array([-1 if row.object is None else row.object for row in wanted], np.int64)
+    places = [k for k, row in enumerate(wanted) if row.known is not None]
+    if places:
+        known_rows = [row.known for row in wanted if row.known is not None]
+        text[places], bias[places] = classifiers.interaction_text[known_rows], classifiers.interaction_bias[known_rows]
+        raw[places] = classifiers.text_embedding[known_rows]
+        verb_text[places] = classifiers.mapped_verb_text[known_rows]
     for k, row in enumerate(wanted):
-        if row.known is not None:
-            text[k], bias[k] = classifiers.interaction_text[row.known], classifiers.interaction_bias[row.known]
-            verb_text[k], raw[k] = mapped[row.known], classifiers.text_embedding[row.known]
-        elif row.taught is not None:
+        if row.taught is not None:
             if row.taught not in lessons:
                 raise InputError(
                     f"`{row.taught}` was not taught to this model; run `hoistream teach` or remove the line"
                 )
             lesson = lessons[row.taught]
             text[k], bias[k], verb_text[k], raw[k] = lesson.text, lesson.bias, lesson.verb_text, lesson.embedding
-        else:
+            objects[k] = -1 if lesson.object is None else lesson.object
+        elif row.known is None:
             text[k] = raw[k] = embeddings[row.text]
             bias[k] = mean_bias
             if row.verb is not None:
                 verb_text[k] = classifiers.verb_text[row.verb]
-        thing = lessons[row.taught].object if row.taught else row.object
-        objects[k] = -1 if thing is None else thing
     names = tuple(row.name for row in wanted)
-    digest = hashlib.sha256(json.dumps([model_fingerprint, names, list(templates), [r.text for r in wanted]]).encode())
-    for array in (text, bias, verb_text):
-        digest.update(array.tobytes())
+    # The model's fingerprint and the words fix every row but the taught ones.
+    digest = hashlib.sha256(json.dumps([_FORMAT, model_fingerprint, list(templates), list(wanted)]).encode())
+    for lesson in (lessons[row.taught] for row in wanted if row.taught is not None):
+        digest.update(lesson.text.tobytes() + lesson.verb_text.tobytes() + np.float64(lesson.bias).tobytes())
     verbs = tuple(known.verbs[row.verb].name if row.verb is not None else row.name for row in wanted)
     return TextClassifier(
         names=names,
