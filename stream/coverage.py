@@ -59,10 +59,11 @@ class CoverageAccount:
     skipped: int = 0
     delivered: int = 0
     errors: int = 0
-    dropped: Counter[str] = field(default_factory=Counter)
+    _dropped_here: Counter[str] = field(default_factory=Counter)
     blind_s: float = 0.0
     num_gaps: int = 0
     gaps: list[CoverageGap] = field(default_factory=list)
+    _dropped_there: dict[str, int] = field(default_factory=dict)
     _earlier: dict[str, int] = field(default_factory=dict)  # counts of decoders that died
     _latest: dict[str, int] = field(default_factory=dict)  # counts of this one
     _good_media_s: float = 0.0
@@ -75,8 +76,16 @@ class CoverageAccount:
         """Take over the running counts of the decoder process."""
         self._latest = {"decoded": decoded, "skipped": skipped, "errors": errors, **dropped}
         self.decoded, self.skipped, self.errors = (self._sum(key) for key in ("decoded", "skipped", "errors"))
-        for reason in dropped:
-            self.dropped[reason] = self._sum(reason)
+        self._dropped_there = {reason: self._sum(reason) for reason in dropped}
+
+    def drop(self, reason: str) -> None:
+        """Count a frame that was dropped on this side of the ring."""
+        self._dropped_here[reason] += 1
+
+    @property
+    def dropped(self) -> Counter[str]:
+        """Frames dropped on both sides of the ring, by reason."""
+        return self._dropped_here + Counter(self._dropped_there)
 
     def decoder_died(self) -> None:
         """Keep the counts of a decoder that is gone; a recording's next one counts from its beginning again."""
@@ -122,7 +131,9 @@ class CoverageAccount:
             since = now - self._good_wall_s if self._good_wall_s is not None else 0.0
             if cause is None and since > self.gap_s:
                 cause = (reason, why)
-            return self._close(cause, self._good_media_s + since, now) if cause else None
+            gap = self._close(cause, self._good_media_s + since, now) if cause else None
+            self._good_media_s, self._good_wall_s = self._good_media_s + since, now
+            return gap
         return (
             self._close(cause or (reason, why), media_s, None) if media_s and (cause or reason == "truncated") else None
         )
@@ -137,12 +148,11 @@ class CoverageAccount:
     def snapshot(self, pending: int) -> Coverage:
         """Return the account as it stands, blindness that goes on included."""
         open_s = time.time() - self._good_wall_s if self._cause and self.live and self._good_wall_s else 0.0
-        dropped = {reason: count for reason, count in sorted(self.dropped.items()) if count}
         return Coverage(
             decoded=self.decoded,
             skipped=self.skipped,
             delivered=self.delivered,
-            dropped=dropped,
+            dropped=dict(sorted(self.dropped.items())),
             pending=pending,
             errors=self.errors,
             blind_s=self.blind_s + open_s,

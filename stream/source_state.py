@@ -104,7 +104,7 @@ class SourceState:
         assert isinstance(frame, ReadyFrame)
         del self.pending[index]
         self.num_ready -= 1
-        self.coverage.dropped[reason] += 1
+        self.coverage.drop(reason)
         self.free(frame)
 
     @property

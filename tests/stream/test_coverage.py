@@ -25,9 +25,11 @@ def test_a_long_hole_between_frames_is_a_gap_that_says_why(dropped: int, reason:
     account = CoverageAccount(live=True, gap_s=2.0)
     account.gap_before(1.0, 101.0, False, 0)
     account.delivered += 1
-    account.dropped["stale"] += dropped
+    for _ in range(dropped):
+        account.drop("stale")
     assert account.gap_before(2.9, 102.9, False, 0) is None
-    account.dropped["stale"] += dropped
+    for _ in range(dropped):
+        account.drop("stale")
     gap = account.gap_before(5.0, 105.0, False, 0)
     assert gap is not None
     assert gap.reason == reason
@@ -66,6 +68,7 @@ def test_blindness_that_goes_on_counts_and_is_closed_at_the_end() -> None:
 def test_counts_of_a_decoder_that_died_are_kept() -> None:
     account = CoverageAccount(live=True, gap_s=2.0)
     account.decoder_counts(10, 6, {"stale": 1}, 0)
+    account.drop("stale")  # on the pipeline's side
     account.decoder_died()
     account.decoder_counts(5, 3, {"stale": 2}, 1)
-    assert (account.decoded, account.skipped, account.errors, account.dropped["stale"]) == (15, 9, 1, 3)
+    assert (account.decoded, account.skipped, account.errors, account.dropped["stale"]) == (15, 9, 1, 4)

@@ -21,7 +21,7 @@ class Ticks:
 
 @pytest.mark.parametrize(
     ("size", "canvas"),
-    [((1920, 1080), WIDE), ((1280, 960), SQUARE), ((1080, 1920), TALL), ((500, 510), SQUARE), ((4000, 100), WIDE)],
+    [((1920, 1080), WIDE), ((1200, 1000), SQUARE), ((1080, 1920), TALL), ((500, 510), SQUARE), ((4000, 100), WIDE)],
 )
 def test_a_source_takes_the_canvas_of_the_nearest_aspect_ratio(size: tuple[int, int], canvas: Canvas) -> None:
     assert canvas_for(*size, [WIDE, SQUARE, TALL]) == canvas
