@@ -35,7 +35,7 @@ def choose() -> Choice:
         if _has("tensorrt_rtx_bindings") and torch.cuda.get_device_capability(0) != (9, 0):
             return Choice("tensorrt-rtx", f"{name} and TensorRT-RTX are present")
         return Choice("torch", f"{name} is present, TensorRT is not installed")
-    if _has("openvino"):
+    if _has("openvino") and _has("engines.openvino_engine"):
         return Choice("openvino", "no NVIDIA GPU; OpenVINO is the fastest exact engine on CPUs")
     return Choice("torch", "no NVIDIA GPU and no OpenVINO (pip install 'hoistream[engines]')")
 

@@ -88,6 +88,7 @@ class Pipeline:
         self._on_frame = on_frame
         self.finished = False  # every source has said its last word
         self._work: queue.Queue[Inferred | SourceMessage | None] = queue.Queue(maxsize=4)
+        self._halt = threading.Event()  # ours; `stop` belongs to the caller and may serve other pipelines
         self._error: BaseException | None = None
         self.times = StageTimes()
         self.reports: dict[str, SourceReport] = defaultdict(SourceReport)
@@ -105,7 +106,7 @@ class Pipeline:
             for run in self._sources.values():  # whatever did not end by itself ends with the pipeline
                 self._emit(run, run.finish("stopped", time.time()))
         finally:
-            stop.set()
+            self._halt.set()
             self._drain(worker)
             worker.join()
         if self._error is not None:
@@ -115,7 +116,13 @@ class Pipeline:
     def _infer_all(self, stop: threading.Event) -> None:
         try:
             started = time.perf_counter()
-            for item in self._batcher.run(stop):
+            while not (stop.is_set() or self._halt.is_set()):
+                item = self._batcher.collect(timeout_s=0.1)
+                if item is None:
+                    if self._batcher.finished:
+                        self.finished = True
+                        return
+                    continue
                 started = self.times.add("wait for frames", started)
                 if isinstance(item, Batch):
                     outputs = self._engines.infer(item.canvas, item.frames)
@@ -126,10 +133,8 @@ class Pipeline:
                 else:
                     self._work.put(item)
                 started = time.perf_counter()
-            self.finished = not stop.is_set()
         except BaseException as error:
             self._error = error
-            stop.set()
         finally:
             self._work.put(None)
 

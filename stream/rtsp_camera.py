@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -13,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 from hoiclip.errors import HoistreamError, InputError
 
 logger = logging.getLogger(__name__)
+MAX_CLIENTS = 64
 
 
 async def serve_clip(clip: Path, host: str, port: int, *, loop: bool, ready: Callable[[str], None]) -> None:
@@ -28,6 +30,8 @@ async def serve_clip(clip: Path, host: str, port: int, *, loop: bool, ready: Cal
         await server.start()
     except OSError as error:
         raise HoistreamError(f"cannot listen on {host}:{port} ({error.strerror}); choose another --port") from error
+    # The package keeps a thread of the default pool for each client, and that pool is small on small machines.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(MAX_CLIENTS))
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)

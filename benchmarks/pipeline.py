@@ -1,0 +1,123 @@
+"""What everything around decoding and the engine costs, with an engine that computes nothing.
+
+Run: python -m benchmarks.pipeline [--seconds 60] [--size 1280x720]
+
+Prints the end-to-end rate against bare PyAV decode-and-scale on the same file, interleaved, and the time a frame of
+batch, head, track and publish at ten pairs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import threading
+import time
+from pathlib import Path
+from statistics import median
+
+import av
+import numpy as np
+
+from benchmarks.machine import print_machine
+from benchmarks.random_model import write_random_tiny
+from engines.null_engine import NullEngine
+from hoiclip.config import tiny
+from hoiclip.types import Canvas
+from hoiclip.weights import load_model
+from stream.batcher import FrameBatcher
+from stream.deployment import source_tracker
+from stream.inference import EnginePool
+from stream.lifecycle import TrackerSettings
+from stream.pipeline import Pipeline, StageTimes
+from stream.publisher import Publisher
+from stream.source_run import Head, SourceRun
+from stream.sources import SourceSettings
+from stream.supervisor import SourceSupervisor
+
+CANVAS = Canvas(256, 448)
+
+
+def write_clip(path: Path, seconds: float, width: int, height: int) -> int:
+    """Write moving, noisy pictures, which cost about as much to decode as a camera's; return the number of frames."""
+    rng = np.random.default_rng(1)
+    texture = rng.integers(0, 255, (height // 8 + 64, width // 8 + 64, 3), np.uint8).repeat(8, 0).repeat(8, 1)
+    count = round(seconds * 25)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"preset": "veryfast", "crf": "26", "g": "50"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for number in range(count):
+            shift = (number * 3) % 256
+            picture = np.ascontiguousarray(texture[shift : shift + height, shift : shift + width])
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    return count
+
+
+def bare(path: Path) -> int:
+    """Decode and scale every frame as the decoder does, with one FFmpeg thread."""
+    count = 0
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        stream.codec_context.thread_count = 1
+        for frame in container.decode(stream):
+            frame.reformat(CANVAS.width, CANVAS.height, "rgb24").to_ndarray()
+            count += 1
+    return count
+
+
+def whole(path: Path, head: Head, spool: Path) -> StageTimes:
+    """Run the pipeline over the file with ten confident pairs a frame; events go to a file."""
+    config = tiny()
+    run = SourceRun("bench", "bench", head, source_tracker("bench", head.classifier, TrackerSettings(enter_score=0.2)))
+    source = SourceSettings(id="bench", url=str(path), kind="file", canvases=(CANVAS,), target_fps=None)
+    with (
+        Publisher([f"jsonl:{spool / 'events.jsonl'}"]) as publisher,
+        SourceSupervisor([source]) as supervisor,
+        EnginePool(lambda canvas: NullEngine(config, canvas, pairs=10)) as engines,
+    ):
+        batcher = FrameBatcher(supervisor, 8, 0.03)
+        pipeline = Pipeline(batcher=batcher, engines=engines, sources={"bench": run}, publish=publisher.publish)
+        pipeline.run(threading.Event())
+    return pipeline.times
+
+
+def random_head(folder: Path) -> Head:
+    """Return a head over the world's thirty interactions with random rows."""
+    loaded = load_model(write_random_tiny(folder / "model.safetensors"))
+    return Head(loaded.classifier(), loaded.fingerprint)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=40.0)
+    parser.add_argument("--size", default="1280x720", help="WIDTHxHEIGHT of the file")
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    width, height = map(int, options.size.split("x"))
+    print_machine("python -m benchmarks.pipeline")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "clip.mp4"
+        count = write_clip(path, options.seconds, width, height)
+        head = random_head(Path(folder))
+        rates: dict[str, list[float]] = {"bare": [], "whole": []}
+        stages: dict[str, list[float]] = {}
+        for _ in range(options.rounds):
+            started = time.perf_counter()
+            bare(path)
+            rates["bare"].append(count / (time.perf_counter() - started))
+            started = time.perf_counter()
+            times = whole(path, head, Path(folder))
+            rates["whole"].append(count / (time.perf_counter() - started))
+            for stage, seconds in times.seconds.items():
+                stages.setdefault(stage, []).append(1000 * seconds / count)
+        ratio = median(w / b for w, b in zip(rates["whole"], rates["bare"], strict=True))
+        print(f"{options.size} H.264, {count} frames, median of {options.rounds}")
+        print(f"bare PyAV decode and scale   {median(rates['bare']):8.0f} frames/s")
+        print(f"whole pipeline, null engine  {median(rates['whole']):8.0f} frames/s   ratio {ratio:.2f} (target 0.90)")
+        for stage, values in stages.items():
+            print(f"  {stage:<16} {median(values):7.3f} ms a frame")
+
+
+if __name__ == "__main__":
+    main()

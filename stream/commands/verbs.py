@@ -1,0 +1,30 @@
+"""`hoistream verbs`: verb classifiers from labelled pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def verbs(
+    pictures: Annotated[Path, typer.Argument(help="Folder with annotations.json in HICO-DET's form, as `synth` leaves it.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Model file to write, with the new verb rows.")],
+    model: Annotated[Path | None, typer.Option(help="Converted model; the shipped demonstration model when not given.")] = None,
+    per_interaction: Annotated[int, typer.Option(min=1, help="Most examples of one interaction.")] = 150,
+) -> None:
+    """Make verb rows by visual semantic arithmetic: what person and object show together, less the object alone.
+
+    Verbs without an example keep the row they have.
+
+    Example: hoistream synth --pictures 500 --out /tmp/world && hoistream verbs /tmp/world/pictures --out m.safetensors
+    """
+    from hoiclip.training.verb_rows import rows_from_folder
+    from hoiclip.weights import save_model
+    from stream.deployment import open_model
+
+    loaded = open_model(model)
+    classifiers, made = rows_from_folder(loaded, pictures, per_interaction)
+    save_model(out, loaded.model, classifiers, {**loaded.card, "verbs": f"visual semantic arithmetic on {pictures.name}"})
+    typer.echo(f"{out}: {made} of {len(loaded.vocabulary.verbs)} verb rows made from pictures")
