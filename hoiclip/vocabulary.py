@@ -92,7 +92,9 @@ class Entry(BaseModel):
 
     name: str | None = Field(None, description="A known interaction such as `ride bicycle`.")
     verb: str | None = Field(None, description="Every known interaction of this verb.")
-    object: str | None = Field(None, description="With `text`: the nearest COCO object or `any`. Alone: its whole group.")
+    object: str | None = Field(
+        None, description="With `text`: the nearest COCO object or `any`. Alone: its whole group."
+    )
     text: str | None = Field(None, description="Free text such as `a person carrying a ladder`.")
     taught: str | None = Field(None, description="Name of a row added by `hoistream teach`.")
 
@@ -116,7 +118,9 @@ class DeploymentVocabulary(BaseModel):
 
     interactions: list[Entry] = Field(min_length=1)
     templates: list[str] = Field(
-        default_factory=lambda: ["{}"], min_length=1, description="Prompt templates with one {}, averaged over free text."
+        default_factory=lambda: ["{}"],
+        min_length=1,
+        description="Prompt templates with one {}, averaged over free text.",
     )
 
     @model_validator(mode="after")
@@ -173,23 +177,30 @@ def _rows_of(entry: Entry, known: Vocabulary, where: str) -> list[Wanted]:
         return [_known_row(known, _find(entry.name, names, "interaction", where))]
     if entry.taught is not None:
         return [Wanted(entry.taught, None, "", None, None, taught=entry.taught)]
-    objects = {spoken(o.name): i for i, o in enumerate(known.objects)}
     if entry.text is not None:
-        wanted = entry.object or ANY
-        thing = None if wanted == ANY else _find(wanted, objects, "object", where, extra=(ANY,))
+        thing = find_object(entry.object or ANY, known, where)
         text = " ".join(entry.text.split())
         return [Wanted(text, None, text, find_verb(text, known), thing)]
     verbs = {spoken(v.name): i for i, v in enumerate(known.verbs)}
     verb = _find(entry.verb, verbs, "verb", where) if entry.verb else None
-    thing = _find(entry.object, objects, "object", where) if entry.object else None
+    thing = find_object(entry.object, known, where) if entry.object else None
     rows = [
         _known_row(known, i)
         for i, pair in enumerate(known.interactions)
         if (verb is None or pair.verb == verb) and (thing is None or pair.object == thing)
     ]
     if not rows:
-        raise InputError(f"{where}: no known interaction has verb `{entry.verb}` and object `{entry.object}`; use `text:`")
+        raise InputError(
+            f"{where}: no known interaction has verb `{entry.verb}` and object `{entry.object}`; use `text:`"
+        )
     return rows
+
+
+def find_object(name: str, known: Vocabulary, where: str) -> int | None:
+    """Return the index of an object class, None for "any". Raises InputError that begins with `where`."""
+    if spoken(name) == ANY:
+        return None
+    return _find(name, {spoken(o.name): i for i, o in enumerate(known.objects)}, "object", where, extra=(ANY,))
 
 
 def find_verb(text: str, known: Vocabulary) -> int | None:

@@ -91,8 +91,8 @@ def _stretches(clips: list[Path], starts: list[float], ends: list[float]) -> lis
         raise InputError("no examples: give --clip FILE --from SECOND --to SECOND, once for each")
     if len(starts) != len(ends) or len(clips) not in (1, len(starts)):
         raise InputError(
-            f"{len(clips)} --clip, {len(starts)} --from and {len(ends)} --to do not fit together: give all three for each "
-            "example, or one --clip for all"
+            f"{len(clips)} --clip, {len(starts)} --from and {len(ends)} --to do not fit together: give all "
+            "three for each example, or one --clip for all"
         )
     if len(clips) == 1:
         clips = clips * len(starts)
