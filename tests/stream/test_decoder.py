@@ -263,3 +263,50 @@ def test_the_decoder_starts_without_torch_and_goes_with_its_pipeline(make_clip: 
     for pid in pids.values():
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+def test_decoders_go_when_their_pipeline_is_killed(make_clip: MakeClip) -> None:
+    code = f"""
+import time
+from hoiclip.types import Canvas
+from stream.sources import SourceSettings
+from stream.supervisor import SourceSupervisor
+supervisor = SourceSupervisor([SourceSettings("a", {str(make_clip())!r}, "live", (Canvas(32, 48),))])
+while not supervisor.connected()["a"]:
+    time.sleep(0.01)
+print(*supervisor.pids().values(), flush=True)
+time.sleep(60)
+"""
+    root = Path(__file__).resolve().parents[2]
+    pipeline = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=root)
+    assert pipeline.stdout is not None
+    pid = int(pipeline.stdout.readline())
+    os.kill(pid, 0)
+    pipeline.kill()
+    pipeline.wait()
+    deadline = time.monotonic() + 5
+    while is_running(pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process still works; one that has ended and waits to be collected does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_decoder_that_hangs_is_killed_and_replaced(make_clip: MakeClip, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stream.supervisor.SILENCE_S", 1.5)
+    frozen: list[int] = []
+
+    def freeze_once(supervisor: SourceSupervisor) -> None:
+        if not frozen:
+            frozen.append(supervisor.pids()["file"])
+            os.kill(frozen[0], signal.SIGSTOP)
+
+    frames, messages, _ = read([recording(make_clip(seconds=2))], 2, freeze_once)
+    assert "no sign of life" in next(message.detail for message in messages if message.kind == "restarted")
+    assert [meta.frame_index for meta, _ in frames["file"]] == list(range(50))
