@@ -108,9 +108,9 @@ class SourceSupervisor:
             return found
 
     def connected(self) -> dict[str, bool]:
-        """Return by source whether frames are coming, as far as is known."""
+        """Return whether frames are coming, for every source that has not ended."""
         with self.changed:
-            return {name: not state.over and state.connected for name, state in self.states.items()}
+            return {name: state.connected for name, state in self.states.items() if not state.over}
 
     def pids(self) -> dict[str, int]:
         """Return the process ids of the decoders that run, by source."""
@@ -193,7 +193,11 @@ class SourceSupervisor:
             "last_media_s": state.last_media_s if state.settings.live else 0.0,
             "busy_slots": state.busy_slots,
         }
-        state.process = DecoderProcess(state.settings, state.ring, job)
+        try:
+            state.process = DecoderProcess(state.settings, state.ring, job)
+        except OSError as error:  # no process, memory or file descriptor left
+            self._again(state, f"cannot be started: {error.strerror}")
+            return
         state.restart_at_s, state.last_sign_s, state.cause = None, now, None
         self._selector.register(state.process.messages, selectors.EVENT_READ, (state, state.process, "messages"))
         self._selector.register(state.process.errors, selectors.EVENT_READ, (state, state.process, "errors"))
@@ -285,6 +289,10 @@ class SourceSupervisor:
         if state.cause:
             process.end(1.0)
         state.coverage.decoder_died()
+        self._again(state, how)
+
+    def _again(self, state: SourceState, how: str) -> None:
+        """Start another decoder after a while; give a recording up when that does not help."""
         if not state.settings.live:
             state.crashes = state.crashes + 1 if state.received == state.received_at_crash else 1
             state.received_at_crash = state.received

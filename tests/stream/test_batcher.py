@@ -156,3 +156,19 @@ def test_frames_of_a_batch_are_the_callers_own(supervisor: SourceSupervisor) -> 
     before = batch.frames.copy()
     state.ring.frame(1, WIDE)[:] = 99
     assert np.array_equal(batch.frames, before)
+
+
+def test_a_decoder_that_cannot_be_started_fails_its_recording_alone(
+    supervisor: SourceSupervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_process(*arguments: object) -> None:
+        raise OSError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("stream.supervisor.DecoderProcess", no_process)
+    monkeypatch.setattr("stream.backoff.Backoff.next", lambda self: 0.01)
+    supervisor.add(SourceSettings("a", "/nowhere.mp4", "file", (WIDE,)))
+    messages = list(FrameBatcher(supervisor, 4, 0.0))
+    assert [m.kind for m in messages if isinstance(m, SourceMessage)] == ["restarted", "restarted", "failed"]
+    last = messages[-1]
+    assert isinstance(last, SourceMessage)
+    assert "cannot be started: Resource temporarily unavailable" in last.detail
