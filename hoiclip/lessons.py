@@ -137,7 +137,7 @@ def _read(path: Path) -> Lesson:
                 raise ValueError("its rows are not three finite vectors of one length")
         row = TaughtRow(facts["name"], text, verb_text, facts["object"], embedding, float(facts["bias"]))
         return Lesson(row, facts["model_fingerprint"], tuple(facts["examples"]), int(facts["version"]))
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: not a lesson that can be used ({error}); delete it and teach again") from error
 
 

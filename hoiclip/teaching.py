@@ -79,10 +79,9 @@ def teach_row(
     verb_text = np.zeros_like(embedding)
     if verb is not None:
         verb_text = _unit(classifiers.verb_text[verb] - classifiers.verb_text.mean(0))
-    everything = [*(f for frames in shown for f in frames), *elsewhere]
-    means = (_mean([f.interactions for f in everything]), _mean([f.verbs for f in everything]))
-    rows = (text, verb_text)  # to begin with, words alone
     share = classifiers.verb_weight
+    rows = _first_guess(shown, elsewhere, (text, verb_text), share)
+    means = _means([*(f for frames in shown for f in frames), *elsewhere])
     choice: list[list[int]] = []
     for _ in range(ROUNDS):
         chosen = [[_best(frame, rows, means, share) for frame in frames] for frames in shown]
@@ -104,6 +103,42 @@ def _fitting(outputs: Outputs[Floats], object_index: int | None) -> list[_Frame]
         _Frame(outputs.interaction_embeddings[f][mask], outputs.verb_embeddings[f][mask], weights[f][mask])
         for f, mask in enumerate(is_fitting)
     ]
+
+
+def _means(frames: list[_Frame]) -> tuple[Floats, Floats]:
+    return _mean([f.interactions for f in frames]), _mean([f.verbs for f in frames])
+
+
+def _first_guess(
+    shown: list[list[_Frame]], elsewhere: list[_Frame], words: tuple[Floats, Floats], share: float
+) -> tuple[Floats, Floats]:
+    """Return the rows to begin with: of the pair whose like is in every example's frames and least in the others.
+
+    Words alone may point at another pair, and averages from there on would stay with it.
+    """
+    frames = [frame for group in shown for frame in group]
+    means = _means([*frames, *elsewhere])
+    seeds = [(f.interactions[i], f.verbs[i]) for group in shown for f in group[:: max(1, len(group) // 2)][:3]
+             for i in range(len(f.weights))]  # fmt: skip
+    directions = [np.stack([_unit(seed[space] - means[space]) for seed in seeds]) for space in (0, 1)]
+    agreement = 0.25 * (directions[0] @ words[0] + share * (directions[1] @ words[1]))
+    for group in shown:
+        agreement += np.mean([_likeness(f, directions, means, share) for f in group], 0) / len(shown)
+    if elsewhere:
+        agreement -= np.mean([_likeness(f, directions, means, share) for f in elsewhere], 0)
+    best = int(agreement.argmax())
+    return directions[0][best], directions[1][best]
+
+
+def _likeness(frame: _Frame, directions: list[Floats], means: tuple[Floats, Floats], share: float) -> Floats:
+    """Return for each of S directions how much the frame's most similar pair is like it, in [-1 - share, 1 + share]."""
+    if not len(frame.weights):
+        return np.zeros(len(directions[0]), np.float32)
+    spaces = []
+    for rows, mean, direction in zip((frame.interactions, frame.verbs), means, directions, strict=True):
+        away = rows - mean
+        spaces.append(away @ direction.T / np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-6))
+    return np.asarray((spaces[0] + share * spaces[1]).max(0), np.float32)
 
 
 def _best(frame: _Frame, rows: tuple[Floats, Floats], means: tuple[Floats, Floats], share: float) -> int:
