@@ -74,11 +74,16 @@ def interaction_logits(outputs: Outputs[Floats], classifier: TextClassifier) -> 
 def score(
     outputs: Outputs[Floats], classifier: TextClassifier, *, enhancement: bool = False, top_k: int = 10
 ) -> PairScores:
-    """Return the scores of a batch against one classifier."""
+    """Return the scores of a batch against one classifier.
+
+    With the enhancement, interactions score at most 0.5 more than without: of what `enhance` adds, the 0.5 that every
+    interaction gets is taken off again, since scores then still mean what thresholds expect. The order is the same.
+    """
     object_logits = outputs.object_logits[..., :-1]
     interactions = sigmoid(interaction_logits(outputs, classifier))
     if enhancement:
-        interactions = enhance(interactions, outputs.clip_embedding @ classifier.text_embedding.T, top_k)
+        added = enhance(interactions, outputs.clip_embedding @ classifier.text_embedding.T, top_k)
+        interactions = np.maximum(added - np.float32(0.5), 0.0) if added.shape[-1] else interactions
     return PairScores(
         outputs.human_boxes, outputs.object_boxes, sigmoid(object_logits), object_logits.argmax(-1), interactions
     )

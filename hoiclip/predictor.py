@@ -56,12 +56,8 @@ class Predictor:
         return rank(scores, 0, (height, width), self.classifier, top=top, nms=nms)
 
     def probabilities(self, detections: Detections) -> NDArray[np.float32]:
-        """Return [N] in [0, 1] to show to people: the interaction's score times its object's.
-
-        The enhancement adds at least 0.5 to every interaction score; that constant is taken off again.
-        """
-        interaction = detections.interaction_scores - (0.5 if self._enhancement else 0.0)
-        shown: NDArray[np.float32] = np.clip(interaction, 0.0, 1.0) * detections.object_scores
+        """Return [N] in [0, 1] to show to people: the interaction's score times its object's."""
+        shown = np.clip(detections.interaction_scores, 0.0, 1.0) * detections.object_scores
         return shown.astype(np.float32)
 
 

@@ -18,9 +18,9 @@ import typer
 from engines.registry import open_engine
 from hoiclip.classifier import TextClassifier
 from hoiclip.errors import HoistreamError, InputError
+from hoiclip.lessons import open_vocabulary
 from hoiclip.shipped import shipped_model
 from hoiclip.types import Canvas, Engine
-from hoiclip.vocabulary import load_deployment, templates_of
 from hoiclip.weights import LoadedModel, load_model
 from stream.batcher import FrameBatcher
 from stream.config import EngineConfig, RunConfig, SourceConfig, TrackerConfig
@@ -133,9 +133,7 @@ def source_settings(source: SourceConfig, location: str, canvases: list[Canvas])
 
 def source_classifier(loaded: LoadedModel, vocabulary: Path | None) -> TextClassifier:
     """Return the classifier of a vocabulary file, or of all that the model knows."""
-    if vocabulary is None:
-        return loaded.classifier()
-    return loaded.classifier(load_deployment(vocabulary, loaded.vocabulary), templates=templates_of(vocabulary))
+    return open_vocabulary(loaded, vocabulary)
 
 
 def source_tracker(source_id: str, classifier: TextClassifier, settings: TrackerSettings) -> PairTracker:

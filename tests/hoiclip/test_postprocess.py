@@ -219,3 +219,17 @@ def test_suppression_keeps_pairs_of_other_interactions() -> None:
     boxes = np.array([[0, 0, 10, 10]] * 3, np.float32)
     kept = pair_nms(boxes, boxes, np.array([1, 2, 1]), np.array([0.3, 0.5, 0.4], np.float32))
     assert kept.tolist() == [1, 2]
+
+
+def test_enhanced_scores_stay_on_the_scale_of_plain_ones() -> None:
+    rng = np.random.default_rng(2)
+    rows = rng.normal(size=(6, 8)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    classifier = replace(plain_classifier([0] * 6, 3), text=rows, text_embedding=rows)
+    zeros = np.zeros((1, 4, 4), np.float32)
+    outputs = Outputs(zeros, zeros, zeros, rows[None, :4], rows[None, :4], rows[:1])
+    plain, enhanced = (score(outputs, classifier, enhancement=e, top_k=2).interaction_scores for e in (False, True))
+    gain = (enhanced - plain)[0, 0]
+    best = np.argsort(-(rows @ rows[0]))[:2]
+    np.testing.assert_allclose(gain[best], sigmoid((rows @ rows[0])[best]) - 0.5, atol=1e-5)
+    assert np.abs(np.delete(gain, best)).max() < 1e-6
