@@ -27,7 +27,8 @@ class DecoderLink:
 
     def send(self, kind: str, **fields: Any) -> None:
         """Write one message; waits while the pipe is full."""
-        data = memoryview(json.dumps({"kind": kind, **fields}).encode() + b"\n")
+        fields["kind"] = kind
+        data = json.dumps(fields).encode() + b"\n"
         with self._sending:
             while data:
                 data = data[os.write(self._messages_fd, data) :]

@@ -20,15 +20,20 @@ class CanvasScaler:
         self._reformatter = VideoReformatter()
 
     def write(self, frame: VideoFrame, quarter_turns: int, target: NDArray[np.uint8]) -> None:
-        """Fill `target` uint8 [H, W, 3] with `frame`, turned counter-clockwise `quarter_turns` times by 90 degrees."""
+        """Fill `target` uint8 [H, W, 3] (contiguous) with `frame`, turned counter-clockwise by quarters of a circle."""
+        if not target.flags.c_contiguous:
+            raise ValueError("the target picture must be contiguous")
         height, width = target.shape[:2]
         if quarter_turns % 2:
             height, width = width, height
         scaled = self._reformatter.reformat(frame, width, height, "rgb24", **_ONE_THREAD)
         plane = scaled.planes[0]
         rows = np.frombuffer(memoryview(plane), np.uint8, plane.line_size * height).reshape(height, plane.line_size)
-        picture = np.lib.stride_tricks.as_strided(rows, (height, width, 3), (plane.line_size, 3, 1), writeable=False)
-        target[:] = np.rot90(picture, quarter_turns) if quarter_turns else picture
+        rows = rows[:, : width * 3]  # FFmpeg may pad each row
+        if quarter_turns:
+            target[:] = np.rot90(rows.reshape(height, width, 3), quarter_turns)
+        else:
+            target.reshape(height, width * 3)[:] = rows
 
 
 def quarter_turns(rotation_degrees: float) -> int:
