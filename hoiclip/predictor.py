@@ -12,10 +12,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from hoiclip.classifier import TextClassifier
 from hoiclip.errors import HoistreamError, InputError
 from hoiclip.postprocess import Detections, rank, score
+from hoiclip.preprocess import resized_size
 from hoiclip.types import Outputs
 from hoiclip.weights import LoadedModel
-
-_SHORTEST_PX = 32  # one cell of the feature grid; longer strips than this allows are squeezed
 
 
 class PictureError(HoistreamError):
@@ -59,17 +58,6 @@ class Predictor:
         """Return [N] in [0, 1] to show to people: the interaction's score times its object's."""
         shown = np.clip(detections.interaction_scores, 0.0, 1.0) * detections.object_scores
         return shown.astype(np.float32)
-
-
-def resized_size(height: int, width: int, shorter: int, longer: int) -> tuple[int, int]:
-    """Return (height, width) with the shorter side at `shorter`, or less so that the longer is at most `longer`.
-
-    Truncates as the published preprocessing does: 480 x 640 becomes 800 x 1066. The shorter side is at least 32 px.
-    """
-    small, large = min(height, width), max(height, width)
-    size = shorter if large / small * shorter <= longer else max(round(longer * small / large), _SHORTEST_PX)
-    other = max(min(int(size * large / small), longer), size)
-    return (size, other) if height <= width else (other, size)
 
 
 def read_picture(path: Path) -> NDArray[np.uint8]:

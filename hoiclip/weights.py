@@ -130,7 +130,8 @@ def load_model(path: Path | str) -> LoadedModel:
         raise InputError(f"{file}: not a readable safetensors file ({error}); convert or copy it again") from error
     config = ModelConfig.from_dict(json.loads(metadata["config"]))
     heads = {name.removeprefix(_HEADS): tensors.pop(name) for name in list(tensors) if name.startswith(_HEADS)}
-    model = _assemble(config, tensors, file)
+    single = {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
+    model = assemble(config, single, str(file))
     arrays: dict[str, Any] = {name: np.asarray(value.float().numpy()) for name, value in heads.items()}
     for name in ("logit_scale", "verb_weight"):
         arrays[name] = float(arrays[name])
@@ -139,18 +140,19 @@ def load_model(path: Path | str) -> LoadedModel:
     )
 
 
-def _assemble(config: ModelConfig, tensors: dict[str, Tensor], file: Path) -> HoiClip:
-    """Build the module on the meta device and hand it the tensors; buffers that are no weights are made anew."""
+def assemble(config: ModelConfig, tensors: dict[str, Tensor], where: str = "weights") -> HoiClip:
+    """Return a model in evaluation mode around float32 `tensors`, without ever allocating weights of its own.
+
+    Raises InputError naming missing and unexpected keys; `where` begins the message.
+    """
     with torch.device("meta"):
         model = HoiClip(config)
-    single = {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
     expected = {name for name in model.state_dict() if not name.endswith("num_batches_tracked")}
-    missing, unexpected = sorted(expected - set(single)), sorted(set(single) - expected)
+    missing, unexpected = sorted(expected - set(tensors)), sorted(set(tensors) - expected)
     if missing or unexpected:
-        raise InputError(f"{file}: weights do not fit {config.name}: missing {missing[:5]}, unexpected {unexpected[:5]}")
-    model.load_state_dict(single, strict=False, assign=True)
-    fresh = {name: buffer for name, buffer in model.named_buffers() if buffer.is_meta}
-    for name in fresh:
+        raise InputError(f"{where}: weights do not fit {config.name}: missing {missing[:5]}, unexpected {unexpected[:5]}")
+    model.load_state_dict(tensors, strict=False, assign=True)
+    for name in [name for name, buffer in model.named_buffers() if buffer.is_meta]:
         owner, _, leaf = name.rpartition(".")
         model.get_submodule(owner).register_buffer(leaf, _buffer(leaf, config), persistent=False)
     return model.eval().requires_grad_(False)

@@ -29,8 +29,6 @@ class Head:
     def pairs(self, outputs: Outputs[NDArray[np.float32]], size_hw: tuple[int, int]) -> PairDetections:
         """Return the pairs of one frame, outputs of batch 1, in pixels of `size_hw`."""
         scores = score(outputs, self.classifier, enhancement=self.enhancement)
-        if self.enhancement:  # every class gained at least sigmoid(0): no evidence, and no reason to pass a threshold
-            scores = scores._replace(interaction_scores=scores.interaction_scores - np.float32(0.5))
         return to_pairs(scores, 0, size_hw, self.classifier, min_score=self.min_pair_score)
 
 
