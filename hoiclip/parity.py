@@ -129,6 +129,11 @@ def padded_inputs() -> tuple[Inputs, Tensor]:
     return Inputs(frames, crops), mask
 
 
+def steady_arithmetic() -> None:
+    """Use at least two threads: with a single one oneDNN picks Winograd convolutions, which move logits by 5e-4."""
+    torch.set_num_threads(max(2, torch.get_num_threads()))
+
+
 def compare(model: HoiClip, classifiers: Classifiers, golden: Arrays, prompts: tuple[str, ...] = PROMPTS) -> Iterator[Line]:
     """Yield one line a golden array, in the file's order; a NaN error marks one that we do not know."""
     ours: Arrays = {}
@@ -213,6 +218,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--batch-norm", type=Path, help="npz of frozen batch-norm statistics")
     parser.add_argument("--prompts", type=Path, help="JSON list of the prompts behind text/; the published ones by default")
     options = parser.parse_args(arguments)
+    steady_arithmetic()
     try:
         golden, batch_norm = _load(options.golden), _load(options.batch_norm) if options.batch_norm else {}
         prompts = tuple(json.loads(options.prompts.read_text())) if options.prompts else PROMPTS

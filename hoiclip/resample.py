@@ -50,9 +50,9 @@ def _crop_matrices(height: int, width: int, size: int) -> tuple[Tensor, Tensor]:
 def clip_crop(pixels: Tensor, size: int) -> Tensor:
     """Return the CLIP crop [B, 3, size, size] of pixels [B, 3, H, W] in 0..255, as whole numbers like Pillow's.
 
-    Pillow rounds to bytes after each pass, columns first; the same rounding keeps the result equal to its own.
+    Pillow rounds to bytes after each pass, columns first, halves upwards; the same rounding keeps the result equal.
     """
     rows, columns = _crop_matrices(pixels.shape[-2], pixels.shape[-1], size)
     rows, columns = rows.to(pixels.device), columns.to(pixels.device)
-    narrowed = (pixels @ columns).round().clamp(0.0, 255.0)
-    return (rows @ narrowed).round().clamp(0.0, 255.0)
+    narrowed = (pixels @ columns + 0.5).floor().clamp(0.0, 255.0)
+    return (rows @ narrowed + 0.5).floor().clamp(0.0, 255.0)

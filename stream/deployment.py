@@ -203,6 +203,8 @@ class Deployment:
                 on_message=self._note,
             )
             reports = pipeline.run(stop)
+            for message in supervisor.close_accounts():  # cameras that are away at the end
+                pipeline.publish_gap(message)
             self._update_metrics()
         if not self.publisher.flush(timeout_s=5.0):
             state = self.publisher.state

@@ -171,6 +171,12 @@ class Pipeline:
         if self._on_message:
             self._on_message(message)
 
+    def publish_gap(self, message: SourceMessage) -> None:
+        """Publish a blind stretch that is still open when the run ends."""
+        run = self._sources.get(message.source_id)
+        if run is not None and message.gap is not None:
+            self._emit(run, run.interrupted(message.gap))
+
     def _emit(self, run: SourceRun, events: list[Event]) -> None:
         for event in events:
             self._publish(event)
