@@ -258,6 +258,6 @@ def _mean(groups: Sequence[Floats]) -> Floats:
     return np.asarray(np.concatenate(groups).mean(0), np.float32)
 
 
-def _unit(row: Floats) -> Floats:
+def _unit(row: NDArray[Any]) -> Floats:
     norm = float(np.linalg.norm(row))
     return np.asarray(row / norm if norm > 1e-8 else row, np.float32)
