@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+_UNIT = 1 << 22  # Pillow's weights are whole multiples of 2^-22
+_HALF = 1 << 11
 
 
 def bicubic_matrix(source: int, target: int) -> NDArray[np.float32]:
@@ -26,7 +30,7 @@ def bicubic_matrix(source: int, target: int) -> NDArray[np.float32]:
         near = (1.5 * distance - 2.5) * distance**2 + 1
         far = -0.5 * (((distance - 5) * distance + 8) * distance - 4)
         weights = np.where(distance < 1, near, np.where(distance < 2, far, 0.0))
-        matrix[row, first:last] = weights / weights.sum()
+        matrix[row, first:last] = np.floor(weights / weights.sum() * _UNIT + 0.5) / _UNIT
     return matrix.astype(np.float32)
 
 
@@ -39,20 +43,40 @@ def crop_geometry(height: int, width: int, size: int) -> tuple[int, int, int, in
     return new_height, new_width, round((new_height - size) / 2.0), round((new_width - size) / 2.0)
 
 
+class _Weights(NamedTuple):
+    """One axis of a crop as two matrices of whole numbers: weight = (high * 2^11 + low) / 2^22."""
+
+    high: Tensor
+    low: Tensor
+
+
 @lru_cache(maxsize=32)
-def _crop_matrices(height: int, width: int, size: int) -> tuple[Tensor, Tensor]:
+def _crop_weights(height: int, width: int, size: int) -> tuple[_Weights, _Weights]:
     new_height, new_width, top, left = crop_geometry(height, width, size)
     rows = bicubic_matrix(height, new_height)[top : top + size]
     columns = bicubic_matrix(width, new_width)[left : left + size].T
-    return torch.from_numpy(np.ascontiguousarray(rows)), torch.from_numpy(np.ascontiguousarray(columns))
+    return _split(rows), _split(columns)
+
+
+def _split(matrix: NDArray[np.float32]) -> _Weights:
+    whole = np.ascontiguousarray(matrix.astype(np.float64) * _UNIT)
+    high = np.floor(whole / _HALF)
+    return _Weights(torch.from_numpy(high.astype(np.float32)), torch.from_numpy((whole - high * _HALF).astype(np.float32)))
+
+
+def _to_bytes(high: Tensor, low: Tensor) -> Tensor:
+    """Return round((high * 2^11 + low) / 2^22), halves up, within 0..255; every step is exact in float32."""
+    carried = high + ((low + _UNIT // 2) / _HALF).floor()
+    return (carried / _HALF).floor().clamp(0.0, 255.0)
 
 
 def clip_crop(pixels: Tensor, size: int) -> Tensor:
-    """Return the CLIP crop [B, 3, size, size] of pixels [B, 3, H, W] in 0..255, as whole numbers like Pillow's.
+    """Return the CLIP crop [B, 3, size, size] of pixels [B, 3, H, W] in 0..255, equal to Pillow's to the bit.
 
-    Pillow rounds to bytes after each pass, columns first, halves upwards; the same rounding keeps the result equal.
+    Pillow computes with integers and rounds to bytes after each pass, columns first. Sums of its 22-bit weights do not
+    fit float32, their upper and lower halves do.
     """
-    rows, columns = _crop_matrices(pixels.shape[-2], pixels.shape[-1], size)
-    rows, columns = rows.to(pixels.device), columns.to(pixels.device)
-    narrowed = (pixels @ columns + 0.5).floor().clamp(0.0, 255.0)
-    return (rows @ narrowed + 0.5).floor().clamp(0.0, 255.0)
+    rows, columns = _crop_weights(pixels.shape[-2], pixels.shape[-1], size)
+    device = pixels.device
+    narrowed = _to_bytes(pixels @ columns.high.to(device), pixels @ columns.low.to(device))
+    return _to_bytes(rows.high.to(device) @ narrowed, rows.low.to(device) @ narrowed)
