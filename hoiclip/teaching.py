@@ -20,8 +20,8 @@ from hoiclip.errors import InputError
 from hoiclip.postprocess import sigmoid
 from hoiclip.types import Outputs
 
-TEXT_WEIGHT = 0.67  # of the words' unit row beside the examples' unit row; measured by benchmarks/teaching.py
-SHRINKAGE = 0.1  # of the spread, towards the same in every direction: there are few examples
+TEXT_WEIGHT = 1.5  # of the words' unit row beside the examples' unit row; measured by benchmarks/teaching.py
+SHRINKAGE = 0.5  # of the spread, towards the same in every direction: there are few examples
 GAIN_RANGE = (0.5, 4.0)  # logits for each standard deviation of the other pairs
 MIN_OBJECT_SCORE = 0.15
 SPACES = ("interactions", "verbs")
