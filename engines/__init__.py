@@ -1,0 +1,1 @@
+"""Runtimes behind one protocol; each is imported only when it is chosen."""

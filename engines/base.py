@@ -42,7 +42,8 @@ class BaseEngine(ABC):
         expected = (self._canvas.height, self._canvas.width, 3)
         if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[1:] != expected:
             raise InputError(
-                f"{self._name}: expected uint8 frames [B, {expected[0]}, {expected[1]}, 3], got {frames.dtype} {list(frames.shape)}"
+                f"{self._name}: expected uint8 frames [B, {expected[0]}, {expected[1]}, 3], "
+                f"got {frames.dtype} {list(frames.shape)}"
             )
         if not 1 <= len(frames) <= self._max_batch:
             raise InputError(f"{self._name}: expected 1 to {self._max_batch} frames, got {len(frames)}")

@@ -9,5 +9,5 @@ class EngineError(HoistreamError):
     """An engine failed while building or running."""
 
 
-class EngineUnavailable(InputError):
+class EngineUnavailableError(InputError):
     """The requested engine cannot run on this machine; the message says what to install or to choose."""

@@ -20,7 +20,8 @@ class NullEngine(BaseEngine):
 
         def unit(*shape: int) -> NDArray[np.float32]:
             x = rng.normal(size=shape)
-            return (x / np.linalg.norm(x, axis=-1, keepdims=True)).astype(np.float32)
+            rows: NDArray[np.float32] = (x / np.linalg.norm(x, axis=-1, keepdims=True)).astype(np.float32)
+            return rows
 
         logits = np.full((1, q, config.num_objects + 1), -6.0, np.float32)
         logits[..., -1] = 4.0

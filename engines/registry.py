@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib.util
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
-from engines.errors import EngineUnavailable
+from engines.errors import EngineUnavailableError
 from hoiclip.types import Canvas, Engine
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def open_engine(
 ) -> Engine:
     """Return an engine for one canvas.
 
-    ``auto`` takes the best that this machine has and logs why. Raises EngineUnavailable when the engine cannot run
+    ``auto`` takes the best that this machine has and logs why. Raises EngineUnavailableError when the engine cannot run
     here or does not know `precision`; there is no silent fallback.
     """
     if kind == "auto":
@@ -65,16 +65,19 @@ def open_engine(
     if kind == "torch":
         import torch
 
-        from engines.torch_engine import TorchEngine
+        from engines.torch_engine import Precision, TorchEngine
 
         cuda = torch.cuda.is_available()
-        chosen = precision or ("fp16" if cuda else "fp32")
-        if chosen not in ("fp32", "bf16", "fp16"):
-            raise EngineUnavailable(f"torch: precision {chosen!r} is not one of fp32, bf16, fp16")
+        wanted = precision or ("fp16" if cuda else "fp32")
+        chosen = next((known for known in get_args(Precision) if known == wanted), None)
+        if chosen is None:
+            raise EngineUnavailableError(f"torch: precision {wanted!r} is not one of {', '.join(get_args(Precision))}")
         return TorchEngine(
             loaded.model, canvas, max_batch, precision=chosen, device="cuda" if cuda else "cpu", threads=threads
         )
-    raise EngineUnavailable(f"unknown engine {kind!r}; choose auto, torch, openvino, onnxruntime, tensorrt, tensorrt-rtx or null")
+    raise EngineUnavailableError(
+        f"unknown engine {kind!r}; choose auto, torch, openvino, onnxruntime, tensorrt, tensorrt-rtx or null"
+    )
 
 
 def _has(module: str) -> bool:

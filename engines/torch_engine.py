@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torchvision.ops import FrozenBatchNorm2d
 
 from engines.base import BaseEngine, join
-from engines.errors import EngineUnavailable
+from engines.errors import EngineUnavailableError
 from hoiclip.model import HoiClip
 from hoiclip.types import Canvas, Outputs
 
@@ -39,7 +39,9 @@ class TorchEngine(BaseEngine):
         fold: bool = True,
     ) -> None:
         if device.startswith("cuda") and not torch.cuda.is_available():
-            raise EngineUnavailable("torch: no usable NVIDIA GPU; choose device cpu, or install a driver and a CUDA build of torch")
+            raise EngineUnavailableError(
+                "torch: no usable NVIDIA GPU; choose device cpu, or install a driver and a CUDA build of torch"
+            )
         super().__init__(f"torch-{device}-{precision}", canvas, max_batch)
         if threads is not None:
             torch.set_num_threads(threads)
@@ -122,9 +124,7 @@ def fold_batch_norm(model: HoiClip) -> HoiClip:
 def _fold(conv: nn.Module, norm: nn.Module) -> nn.Conv2d:
     assert isinstance(conv, nn.Conv2d) and isinstance(norm, FrozenBatchNorm2d)
     scale = norm.weight.double() * (norm.running_var.double() + norm.eps).rsqrt()
-    folded = nn.Conv2d(
-        conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.padding, conv.dilation, conv.groups, device="meta"  # type: ignore[arg-type]
-    )
+    folded = copy.deepcopy(conv)
     folded.weight = nn.Parameter((conv.weight.double() * scale[:, None, None, None]).float(), requires_grad=False)
     folded.bias = nn.Parameter((norm.bias.double() - norm.running_mean.double() * scale).float(), requires_grad=False)
     return folded

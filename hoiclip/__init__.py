@@ -1,0 +1,1 @@
+"""HOICLIP: model, vocabularies, training and evaluation; torch and NumPy only."""

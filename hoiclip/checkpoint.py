@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import math
 import pickle
@@ -90,15 +91,25 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise InputError(f"{path}: no such file; download an official HOICLIP checkpoint (.pth) and give its path")
     try:
-        data = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        # Training scripts store their options beside the weights; a Namespace only holds attributes and runs nothing.
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            data = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
-        reason = "holds Python code, which is never run" if "Unsupported" in str(error) or "GLOBAL" in str(error) else "is damaged"
-        raise InputError(f"{path}: {reason}; expected a checkpoint of plain tensors, download it again from its authors") from error
+        reason = (
+            "holds Python code, which is never run"
+            if "Unsupported" in str(error) or "GLOBAL" in str(error)
+            else "is damaged"
+        )
+        raise InputError(
+            f"{path}: {reason}; expected a checkpoint of plain tensors, download it again from its authors"
+        ) from error
     except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
         raise InputError(f"{path}: cannot be read: truncated or not a PyTorch checkpoint; download it again") from error
     model = data.get("model", data) if isinstance(data, dict) else None
     if not isinstance(model, dict) or not model or not all(isinstance(v, Tensor) for v in model.values()):
-        raise InputError(f"{path}: holds no state dict; expected {{'model': {{name: tensor}}}} as HOICLIP's training saves it")
+        raise InputError(
+            f"{path}: holds no state dict; expected {{'model': {{name: tensor}}}} as HOICLIP's training saves it"
+        )
     return {key.removeprefix("module."): value for key, value in model.items()}
 
 
@@ -133,7 +144,7 @@ def convert(official: Mapping[str, Tensor], where: str, *, vocabulary: str | Non
 
 
 def build(converted: Converted) -> tuple[HoiClip, Classifiers]:
-    """Return the model and its classifiers, the latter with the prompts' text embeddings by the model's own text tower."""
+    """Return the model and its classifiers, the latter with the prompts' embeddings by its own text tower."""
     model = assemble(converted.config, converted.weights)
     text = text_embeddings(model, [interaction.prompt for interaction in converted.vocabulary.interactions])
     return model, replace(converted.classifiers, text_embedding=text)
@@ -145,7 +156,10 @@ def text_embeddings(model: HoiClip, prompts: list[str], batch: int = 64) -> np.n
 
     tokens = SimpleTokenizer()(prompts)
     with torch.inference_mode():
-        rows = [F.normalize(model.clip.encode_text(tokens[i : i + batch]).float(), dim=-1) for i in range(0, len(tokens), batch)]
+        rows = [
+            F.normalize(model.clip.encode_text(tokens[i : i + batch]).float(), dim=-1)
+            for i in range(0, len(tokens), batch)
+        ]
     result: np.ndarray[Any, np.dtype[np.float32]] = torch.cat(rows).numpy()
     return result
 
@@ -160,12 +174,19 @@ def convert_detr(official: Mapping[str, Tensor], where: str) -> dict[str, Tensor
     weights, _, _ = _rename(official, _DETR_RENAMES)
     config = hoiclip_r50_hico()
     kept = {key: value for key, value in weights.items() if not _beyond(key, config.decoder_layers)}
-    kept |= {key.replace("human_box_head", "object_box_head"): v for key, v in kept.items() if key.startswith("human_box_head")}
+    kept |= {
+        key.replace("human_box_head", "object_box_head"): v
+        for key, v in kept.items()
+        if key.startswith("human_box_head")
+    }
     with torch.device("meta"):
         expected = {key: tuple(value.shape) for key, value in HoiClip(config).state_dict().items()}
     wrong = sorted(key for key, value in kept.items() if expected.get(key) != tuple(value.shape))
     if wrong:
-        raise InputError(f"{where}: not DETR-R50: {wrong[0]} has shape {list(kept[wrong[0]].shape)}, expected {expected.get(wrong[0])}")
+        raise InputError(
+            f"{where}: not DETR-R50: {wrong[0]} has shape {list(kept[wrong[0]].shape)}, "
+            f"expected {expected.get(wrong[0])}"
+        )
     return kept
 
 
@@ -198,10 +219,18 @@ def _config(official: Mapping[str, Tensor], where: str, vocabulary: str | None) 
     rows = official["eval_visual_projection.weight" if zero_shot else "visual_projection.weight"]
     interactions, verbs = len(rows), len(_need(official, "verb_projection.weight", where))
     objects = len(_need(official, "obj_visual_projection.weight", where)) - 1
-    base = next((c for c in (hoiclip_r50_hico(), hoiclip_r50_vcoco()) if (c.num_interactions, c.num_verbs) == (interactions, verbs)), None)
+    base = next(
+        (
+            c
+            for c in (hoiclip_r50_hico(), hoiclip_r50_vcoco())
+            if (c.num_interactions, c.num_verbs) == (interactions, verbs)
+        ),
+        None,
+    )
     if base is None and vocabulary is None:
         raise InputError(
-            f"{where}: {interactions} interactions and {verbs} verbs fit neither HICO-DET (600, 117) nor V-COCO (263, 29)"
+            f"{where}: {interactions} interactions and {verbs} verbs fit neither HICO-DET (600, 117) "
+            "nor V-COCO (263, 29)"
         )
     base = base or replace(hoiclip_r50_hico(), vocabulary=str(vocabulary))
     queries = _need(official, "query_embed_h.weight", where)
@@ -232,11 +261,15 @@ def _need(official: Mapping[str, Tensor], key: str, where: str) -> Tensor:
 
 def _check(config: ModelConfig, weights: Mapping[str, Tensor], unexpected: list[str], where: str) -> None:
     with torch.device("meta"):
-        expected = {k: tuple(v.shape) for k, v in HoiClip(config).state_dict().items() if not k.endswith("num_batches_tracked")}
+        expected = {
+            k: tuple(v.shape) for k, v in HoiClip(config).state_dict().items() if not k.endswith("num_batches_tracked")
+        }
     missing = sorted(set(expected) - set(weights))
     unexpected = sorted([*unexpected, *(set(weights) - set(expected))])
     if missing or unexpected:
-        parts = [f"{kind} {', '.join(keys)}" for kind, keys in (("missing", missing), ("unexpected", unexpected)) if keys]
+        parts = [
+            f"{kind} {', '.join(keys)}" for kind, keys in (("missing", missing), ("unexpected", unexpected)) if keys
+        ]
         raise InputError(f"{where}: keys do not fit {config.name}: {'; '.join(parts)}")
     for key, shape in expected.items():
         if tuple(weights[key].shape) != shape:

@@ -39,7 +39,9 @@ class ModelConfig:
     vocabulary: str  # name of the built-in vocabulary: "hico", "vcoco" or "world"
     backbone_block: Literal["bottleneck", "basic"] = "bottleneck"
     backbone_layers: tuple[int, int, int, int] = (3, 4, 6, 3)
-    backbone_width: int = 64  # channels of the stem; the stages have 1, 2, 4 and 8 times as many (times 4 if bottleneck)
+    backbone_width: int = (
+        64  # channels of the stem; the stages have 1, 2, 4 and 8 times as many (times 4 if bottleneck)
+    )
     stride: Literal[16, 32] = 32  # 16 keeps layer4 at layer3's resolution
     d_model: int = 256
     num_heads: int = 8

@@ -45,7 +45,7 @@ class InteractionDecoder(nn.Module):
         self.norm = nn.LayerNorm(width, eps=1e-5)
 
     def forward(self, humans: Tensor, objects: Tensor, clip_tokens: Tensor, memory: Tensor) -> Tensor:
-        """Return [layers, B, Q, V] for the last instance layer's queries [B, Q, d_model] and memory [B, h*w, d_model]."""
+        """Return [layers, B, Q, V] for the last layer's queries [B, Q, d_model] and memory [B, h*w, d_model]."""
         x = self.query_norm(self.query_projection((humans + objects) / 2))
         values = self.memory_norm(self.memory_projection(memory))
         outputs = []

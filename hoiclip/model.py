@@ -6,6 +6,7 @@ Source: Ning et al., "HOICLIP: Efficient Knowledge Transfer for HOI Detection wi
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -30,13 +31,14 @@ class Mlp(nn.Module):
 
     def __init__(self, *widths: int) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths, widths[1:], strict=False))
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [..., first width] to [..., last width]."""
         for layer in self.layers[:-1]:
             x = F.relu(layer(x))
-        return self.layers[-1](x)
+        y: Tensor = self.layers[-1](x)
+        return y
 
 
 class ObjectHead(nn.Module):
@@ -74,6 +76,11 @@ class HoiClip(nn.Module):
 
     `logit_scale` belongs to the interaction classifiers and is here only to be trained and stored.
     """
+
+    _imagenet_mean: Tensor
+    _imagenet_std: Tensor
+    _clip_mean: Tensor
+    _clip_std: Tensor
 
     def __init__(self, config: ModelConfig, *, frozen_batch_norm: bool = True) -> None:
         super().__init__()
@@ -144,7 +151,9 @@ class HoiClip(nn.Module):
         instances = self.instance_decoder(self.queries(batch), memory, position, padding)
         clip_tokens, clip_embedding = self.clip.image_tokens(clip_image)
         interactions = self.interaction_decoder(instances.humans[-1], instances.objects[-1], clip_tokens, memory)
-        return Features(projected, memory, instances.humans, instances.objects, interactions, clip_tokens, clip_embedding)
+        return Features(
+            projected, memory, instances.humans, instances.objects, interactions, clip_tokens, clip_embedding
+        )
 
     def queries(self, batch: int) -> Tensor:
         """Return the query positions [batch, 2Q, d_model], humans first."""

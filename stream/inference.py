@@ -35,7 +35,9 @@ class EnginePool:
         started = time.perf_counter()
         parts = [engine.infer(frames[i : i + engine.max_batch]) for i in range(0, len(frames), engine.max_batch)]
         self.busy_s += time.perf_counter() - started
-        return parts[0] if len(parts) == 1 else Outputs(*(np.concatenate(fields) for fields in zip(*parts, strict=True)))
+        return (
+            parts[0] if len(parts) == 1 else Outputs(*(np.concatenate(fields) for fields in zip(*parts, strict=True)))
+        )
 
     def _get(self, canvas: Canvas) -> Engine:
         if canvas not in self._engines:

@@ -9,7 +9,9 @@ from typing import NamedTuple
 
 from hoiclip.errors import InputError
 
-VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".3gp", ".h264", ".hevc"})
+VIDEO_SUFFIXES = frozenset(
+    {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".3gp", ".h264", ".hevc"}
+)
 
 
 class Video(NamedTuple):

@@ -23,14 +23,18 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        by_source = {"labelnames": ("source",), "registry": self.registry}
-        self.frames = Counter("hoistream_frames", "Frames the engine has seen.", **by_source)
+        source = ("source",)
+        self.frames = Counter("hoistream_frames", "Frames the engine has seen.", source, registry=self.registry)
         self.dropped = Gauge(
             "hoistream_frames_dropped", "Frames dropped, by reason.", ("source", "reason"), registry=self.registry
         )
-        self.blind_s = Gauge("hoistream_blind_seconds", "Seconds in which a source could not be seen.", **by_source)
-        self.connected = Gauge("hoistream_source_up", "1 while frames arrive.", **by_source)
-        self.events = Counter("hoistream_events", "Events published, by type.", ("source", "type"), registry=self.registry)
+        self.blind_s = Gauge(
+            "hoistream_blind_seconds", "Seconds in which a source could not be seen.", source, registry=self.registry
+        )
+        self.connected = Gauge("hoistream_source_up", "1 while frames arrive.", source, registry=self.registry)
+        self.events = Counter(
+            "hoistream_events", "Events published, by type.", ("source", "type"), registry=self.registry
+        )
         self.latency_s = Histogram(
             "hoistream_latency_seconds",
             "Live sources: from capture to tracked.",

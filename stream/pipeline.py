@@ -74,7 +74,7 @@ class Pipeline:
         batcher: FrameBatcher,
         engines: EnginePool,
         sources: Mapping[str, SourceRun],
-        publish: Callable[[Event], None],
+        publish: Callable[[Event], object],
         metrics: Metrics | None = None,
         on_message: Callable[[SourceMessage], None] | None = None,
         on_frame: Callable[[FrameMeta], None] | None = None,

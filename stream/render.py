@@ -47,14 +47,14 @@ def render_annotated(
             except av.FFmpegError:
                 continue  # the first pass has counted it
             for frame in frames:
-                if not isinstance(frame, VideoFrame):
-                    continue
                 seconds = clock.at(frame.pts).media_s
                 picture = _upright(frame, max_width)
                 picture = draw_pairs(picture, _pairs_at(views, times, seconds, picture.shape[1], frame))
                 if encoder is None:
                     encoder = _encoder(out, picture, stream)
-                made = VideoFrame.from_ndarray(picture, format="rgb24").reformat(encoder.width, encoder.height, "yuv420p")
+                made = VideoFrame.from_ndarray(picture, format="rgb24").reformat(
+                    encoder.width, encoder.height, "yuv420p"
+                )
                 tick = max(last_tick + 1, round(seconds * 1000))
                 made.pts, made.time_base, last_tick = tick, Fraction(1, 1000), tick
                 out.mux(encoder.encode(made))
@@ -66,10 +66,13 @@ def render_annotated(
 
 
 def _time_base(stream: VideoStream) -> Fraction:
-    return stream.time_base or Fraction(1, 1000)
+    base = stream.time_base
+    return Fraction(base.numerator, base.denominator) if base else Fraction(1, 1000)
 
 
-def _encoder(out: av.container.OutputContainer, picture: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], stream: VideoStream) -> VideoStream:
+def _encoder(
+    out: av.container.OutputContainer, picture: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], stream: VideoStream
+) -> VideoStream:
     rate = stream.average_rate or Fraction(25)
     encoder = out.add_stream("libx264", rate=rate, options={"crf": "23", "preset": "veryfast"})
     encoder.width, encoder.height = picture.shape[1] // 2 * 2, picture.shape[0] // 2 * 2

@@ -36,9 +36,13 @@ def is_done(paths: ResultPaths, job: str) -> bool:
     return isinstance(receipt, dict) and receipt.get("job") == job and paths.events.exists() and paths.parquet.exists()
 
 
-def write_results(paths: ResultPaths, events: Sequence[dict[str, Any]], *, title: str, length_s: float, receipt: dict[str, Any]) -> None:
+def write_results(
+    paths: ResultPaths, events: Sequence[dict[str, Any]], *, title: str, length_s: float, receipt: dict[str, Any]
+) -> None:
     """Write JSONL, Parquet, timeline and, last of all, the receipt; each file appears complete or not at all."""
-    _replace(paths.events, "".join(json.dumps(e, ensure_ascii=False, separators=(",", ":")) + "\n" for e in events).encode())
+    _replace(
+        paths.events, "".join(json.dumps(e, ensure_ascii=False, separators=(",", ":")) + "\n" for e in events).encode()
+    )
     _write_parquet(paths.parquet, events)
     _write_timeline(paths.timeline, spans_of(events), title=title, length_s=length_s)
     _replace(paths.receipt, (json.dumps(receipt, indent=2) + "\n").encode())

@@ -17,26 +17,41 @@ class Span:
     who: str = ""  # drawn inside the bar, such as "human 3"
 
 
-def draw_timeline(path: Path, spans: Sequence[Span], *, title: str, length_s: float, truth: Sequence[Span] = ()) -> None:
-    """Write a PNG with one row an interaction name: solid bars for `spans`, hatched outlines for `truth` where given."""
+def draw_timeline(
+    path: Path, spans: Sequence[Span], *, title: str, length_s: float, truth: Sequence[Span] = ()
+) -> None:
+    """Write a PNG with one row an interaction: solid bars for `spans`, hatched outlines for `truth` where given."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
     from matplotlib.patches import Patch
 
-    names = sorted({span.name for span in (*spans, *truth)}, key=lambda n: min(s.start_s for s in (*spans, *truth) if s.name == n))
+    names = sorted(
+        {span.name for span in (*spans, *truth)}, key=lambda n: min(s.start_s for s in (*spans, *truth) if s.name == n)
+    )
     colours = plt.get_cmap("tab20")
     figure, axes = plt.subplots(figsize=(11, 1.6 + 0.42 * max(len(names), 1)), dpi=110)
     for row, name in enumerate(names):
         colour = colours(row % 20)
         for span in (s for s in truth if s.name == name):
             width = max(span.end_s - span.start_s, length_s / 400)
-            axes.barh(row - 0.22, width, left=span.start_s, height=0.28, fill=False, hatch="////", edgecolor="0.45", linewidth=0.8)
+            axes.barh(
+                row - 0.22,
+                width,
+                left=span.start_s,
+                height=0.28,
+                fill=False,
+                hatch="////",
+                edgecolor="0.45",
+                linewidth=0.8,
+            )
         for span in (s for s in spans if s.name == name):
             width = max(span.end_s - span.start_s, length_s / 400)
             offset, height = (0.16, 0.42) if truth else (0.0, 0.64)
-            axes.barh(row + offset, width, left=span.start_s, height=height, color=colour, edgecolor="0.2", linewidth=0.6)
+            axes.barh(
+                row + offset, width, left=span.start_s, height=height, color=colour, edgecolor="0.2", linewidth=0.6
+            )
             if span.who and width > length_s / 14:
                 axes.text(span.start_s + width / 2, row + offset, span.who, ha="center", va="center", fontsize=7)
     axes.set_yticks(range(len(names)), names)
@@ -49,7 +64,10 @@ def draw_timeline(path: Path, spans: Sequence[Span], *, title: str, length_s: fl
     if not names:
         axes.text(0.5, 0.5, "no interactions", transform=axes.transAxes, ha="center", va="center", color="0.4")
     if truth:
-        handles = [Patch(facecolor="0.7", edgecolor="0.2", label="found"), Patch(fill=False, hatch="////", edgecolor="0.45", label="truth")]
+        handles = [
+            Patch(facecolor="0.7", edgecolor="0.2", label="found"),
+            Patch(fill=False, hatch="////", edgecolor="0.45", label="truth"),
+        ]
         axes.legend(handles=handles, loc="upper right", fontsize=8)
     figure.tight_layout()
     figure.savefig(path)

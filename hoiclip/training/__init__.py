@@ -1,0 +1,1 @@
+"""Training: matcher, losses, stages and the demonstration model's recipe."""

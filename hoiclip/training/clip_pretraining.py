@@ -24,7 +24,7 @@ VERB_ONLY, OBJECT_ONLY = "a photo of a person {phrase} something", "a photo of {
 
 
 def captions(vocabulary: Vocabulary, interactions: Sequence[int], rng: np.random.Generator) -> list[str]:
-    """Return a caption for each interaction; some name only the verb or only the object, so that both have a meaning."""
+    """Return a caption for each interaction; some name only the verb or the object, so that both have a meaning."""
     texts = []
     for index in interactions:
         interaction = vocabulary.interactions[index]
@@ -35,15 +35,17 @@ def captions(vocabulary: Vocabulary, interactions: Sequence[int], rng: np.random
             "article": "an" if noun[0] in "aeio" else "a",
         }
         roll = rng.random()
-        template = VERB_ONLY if roll < 0.15 else OBJECT_ONLY if roll < 0.3 else TEMPLATES[int(rng.integers(len(TEMPLATES)))]
+        template = (
+            VERB_ONLY if roll < 0.15 else OBJECT_ONLY if roll < 0.3 else TEMPLATES[int(rng.integers(len(TEMPLATES)))]
+        )
         texts.append(template.format(**words))
     return texts
 
 
 def contrastive_loss(towers: ClipTowers, image: Tensor, texts: Sequence[str], tokenizer: SimpleTokenizer) -> Tensor:
-    """Return CLIP's symmetric loss for unit image embeddings [N, E] and their captions; equal captions all count as right.
+    """Return CLIP's symmetric loss for unit image embeddings [N, E] and captions; equal captions all count.
 
-    Source: CLIP (Radford et al., 2021); with few captions a batch repeats them, so targets are spread over the equal ones.
+    Source: CLIP (Radford et al., 2021); a batch repeats captions, so targets are spread over the equal ones.
     """
     unique, inverse = np.unique(np.asarray(texts), return_inverse=True)
     text = F.normalize(towers.encode_text(tokenizer(list(unique))).float(), dim=-1)
@@ -51,7 +53,8 @@ def contrastive_loss(towers: ClipTowers, image: Tensor, texts: Sequence[str], to
     target = torch.as_tensor(inverse, dtype=torch.int64, device=logits.device)
     one_hot = F.one_hot(target, len(unique)).float()
     per_text = one_hot / one_hot.sum(0, keepdim=True)
-    return (F.cross_entropy(logits, target) - (per_text * logits.log_softmax(0)).sum(0).mean()) / 2
+    loss: Tensor = (F.cross_entropy(logits, target) - (per_text * logits.log_softmax(0)).sum(0).mean()) / 2
+    return loss
 
 
 class FactorHeads(nn.Module):
@@ -77,7 +80,7 @@ def factor_loss(
     towers: ClipTowers, heads: FactorHeads, image: Tensor, interactions: Sequence[int], vocabulary: Vocabulary,
     tokenizer: SimpleTokenizer, rng: np.random.Generator, num_texts: int = 32,
 ) -> Tensor:  # fmt: skip
-    """Return the factor loss of unit image embeddings [N, E] with their interactions, and of captions of random pairs."""
+    """Return the factor loss of unit image embeddings [N, E] and of captions of random pairs."""
     pairs = [vocabulary.interactions[i] for i in interactions]
     loss = heads(image, torch.tensor([p.verb for p in pairs]), torch.tensor([p.object for p in pairs]))
     verbs = rng.integers(len(vocabulary.verbs), size=num_texts)
@@ -89,10 +92,13 @@ def factor_loss(
         article = "an" if noun[0] in "aeio" else "a"
         texts.append(template.format(phrase=vocabulary.verbs[verb].phrase, article=article, object=noun))
     text = F.normalize(towers.encode_text(tokenizer(texts)).float(), dim=-1)
-    return loss + heads(text, torch.as_tensor(verbs), torch.as_tensor(things))
+    total: Tensor = loss + heads(text, torch.as_tensor(verbs), torch.as_tensor(things))
+    return total
 
 
-def union_crop(picture: NDArray[np.uint8], human: Sequence[float], thing: Sequence[float], margin: float = 0.1) -> NDArray[np.uint8]:
+def union_crop(
+    picture: NDArray[np.uint8], human: Sequence[float], thing: Sequence[float], margin: float = 0.1
+) -> NDArray[np.uint8]:
     """Return the part of RGB [H, W, 3] around both boxes (xyxy px), squared up with a margin, kept inside the frame."""
     x0, y0 = min(human[0], thing[0]), min(human[1], thing[1])
     x1, y1 = max(human[2], thing[2]), max(human[3], thing[3])

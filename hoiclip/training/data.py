@@ -1,4 +1,4 @@
-"""Batches for training: which pictures a step sees and how they are turned into tensors, repeatable from the step alone."""
+"""Batches for training: which pictures a step sees, as tensors, repeatable from the step alone."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class MatchWeights:
 
 
 @torch.no_grad()
-def match(outputs: LayerOutputs, targets: list[PairTargets], weights: MatchWeights = MatchWeights()) -> Matches:  # noqa: B008
+def match(outputs: LayerOutputs, targets: list[PairTargets], weights: MatchWeights = MatchWeights()) -> Matches:
     """Return for each image the query of every target, by the least total cost.
 
     The interaction cost is minus half the sum of the mean probability on true interactions and the mean of one minus

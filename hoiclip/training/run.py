@@ -72,9 +72,9 @@ def world_card(config: TrainConfig, pictures: int) -> dict[str, Any]:
         "name": "hoistream demonstration model",
         "variant": "tiny",
         "vocabulary": "world",
-        "data": f"{pictures} pictures of hoistream's procedural world, seeds from {config.data.first_seed}, split train",
+        "data": f"{pictures} pictures of the procedural world, seeds from {config.data.first_seed}, split train",
         "configuration": config.model_dump(mode="json", exclude={"out"}),
         "torch": torch.__version__,
         "license": "Apache-2.0",
-        "not_for": "real cameras: it has only ever seen drawn people; convert official weights or train on your own data",
+        "not_for": "real cameras: it has only seen drawn people; convert official weights or train on your data",
     }

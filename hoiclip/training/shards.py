@@ -30,7 +30,8 @@ class Shards(NamedTuple):
         """Return RGB pixels [H, W, 3] of picture `index`."""
         for part in self.pixels:
             if index < len(part):
-                return part[index]
+                picture: NDArray[np.uint8] = part[index]
+                return picture
             index -= len(part)
         raise IndexError(index)
 
@@ -77,7 +78,7 @@ def _draw_shard(directory: Path, height: int, width: int, split: Split, job: tup
 
 
 def open_shards(directory: Path, limit: int | None = None) -> Shards:
-    """Memory-map every finished shard of `directory`, at most `limit` pictures. Raises InputError when there is none."""
+    """Memory-map the finished shards of `directory`, at most `limit` pictures. Raises InputError if there is none."""
     pixels: list[NDArray[np.uint8]] = []
     annotations: list[dict[str, Any]] = []
     for notes in sorted(directory.glob("*-*.json")):

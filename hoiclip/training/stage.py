@@ -77,7 +77,12 @@ def run_stage(
 
     def save(step: int) -> None:
         part = path.with_suffix(".part")
-        state = {"step": step, "modules": modules.state_dict(), "optimizer": optimizer.state_dict(), "averaged": averaged}
+        state = {
+            "step": step,
+            "modules": modules.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "averaged": averaged,
+        }
         torch.save(state, part)
         part.replace(path)
 
@@ -94,7 +99,7 @@ def run_stage(
         if settings.average:
             _average(averaged, modules, min(settings.average, (step + 1) / (step + 10)))
         if (step + 1) % 25 == 0 or step + 1 == settings.steps:
-            shown = {key: float(value) for key, value in losses.items()}
+            shown = {key: float(value.detach()) for key, value in losses.items()}
             shown |= {"norm": float(norm), "s/step": (time.perf_counter() - began) / (step + 1 - start)}
             report(name, step + 1, settings.steps, shown)
         if (step + 1) % settings.checkpoint_every == 0 or step + 1 == settings.steps:

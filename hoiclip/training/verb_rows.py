@@ -22,7 +22,9 @@ def rows_from_folder(loaded: LoadedModel, folder: Path, per_interaction: int) ->
     """Return the model's classifiers with verb rows made from ``folder/annotations.json``, and how many were made."""
     path = folder / "annotations.json"
     if not path.exists():
-        raise InputError(f"{path}: no annotations there; expected HICO-DET's form, as `hoistream synth --pictures` writes it")
+        raise InputError(
+            f"{path}: no annotations there; expected HICO-DET's form, as `hoistream synth --pictures` writes it"
+        )
     size = loaded.model.config.clip.image_size
     unions, alone, labels = [], [], []
     counts: dict[int, int] = {}
@@ -45,7 +47,12 @@ def rows_from_folder(loaded: LoadedModel, folder: Path, per_interaction: int) ->
         raise InputError(f"{path}: holds no labelled pair")
     with torch.inference_mode():
         together, things = (
-            torch.cat([loaded.model.clip.image_tokens(torch.stack(part[i : i + 64])).embedding for i in range(0, len(part), 64)])
+            torch.cat(
+                [
+                    loaded.model.clip.image_tokens(torch.stack(part[i : i + 64])).embedding
+                    for i in range(0, len(part), 64)
+                ]
+            )
             for part in (unions, alone)
         )
     rows = verb_classifier(together.clone(), things.clone(), torch.tensor(labels), loaded.vocabulary).numpy()

@@ -17,7 +17,7 @@ def verb_classifier(union: Tensor, alone: Tensor, interaction: Tensor, vocabular
     """
     embed = union.shape[1]
     sums = torch.zeros(len(vocabulary.verbs), embed)
-    for index in interaction.unique().tolist():
+    for index in sorted(set(interaction.tolist())):
         members = interaction == index
         together = F.normalize(F.normalize(union[members], dim=-1).sum(0), dim=0)
         thing = F.normalize(F.normalize(alone[members], dim=-1).sum(0), dim=0)

@@ -28,7 +28,7 @@ class DenseHead(nn.Module):
         nn.init.constant_(self.interactions.bias, -3.0)
 
     def forward(self, memory: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return class logits [B, cells, C], boxes [B, cells, 4] (cxcywh in [0, 1]) and interaction logits [B, cells, K]."""
+        """Return class logits [B, cells, C], boxes [B, cells, 4] (cxcywh in [0, 1]), interaction logits [B, cells, K]."""
         x = F.relu(self.hidden(memory))
         return self.classes(x), self.boxes(x).sigmoid(), self.interactions(x)
 
@@ -43,7 +43,12 @@ def memory_of(model: HoiClip, image: Tensor) -> tuple[Tensor, tuple[int, int]]:
 
 
 def dense_loss(
-    head: DenseHead, memory: Tensor, grid: tuple[int, int], boxes: list[Tensor], labels: list[Tensor], pairs: list[PairTargets]
+    head: DenseHead,
+    memory: Tensor,
+    grid: tuple[int, int],
+    boxes: list[Tensor],
+    labels: list[Tensor],
+    pairs: list[PairTargets],
 ) -> dict[str, Tensor]:
     """Return the dense losses for boxes cxcywh [N, 4] in [0, 1], class labels [N] and annotated pairs of each image."""
     logits, predicted, interactions = head(memory)
@@ -59,7 +64,12 @@ def dense_loss(
     done_loss = torch.zeros(())
     for ends in (torch.cat([p.human_boxes for p in pairs]), torch.cat([p.object_boxes for p in pairs])):
         done_loss = done_loss + focal(interactions[owner, _cells(ends, grid)], done)
-    return {"total": 2 * class_loss + 5 * box_loss + done_loss, "class": class_loss.detach(), "box": box_loss.detach(), "done": done_loss.detach()}
+    return {
+        "total": 2 * class_loss + 5 * box_loss + done_loss,
+        "class": class_loss.detach(),
+        "box": box_loss.detach(),
+        "done": done_loss.detach(),
+    }
 
 
 def _cells(boxes: Tensor, grid: tuple[int, int]) -> Tensor:

@@ -62,6 +62,9 @@ class WorldRecipe:
 class Classifier(nn.Module):
     """The trained heads outside the graph: interaction bias and verb rows; the interaction text rows stay frozen."""
 
+    text: Tensor
+    verb_to_interaction: Tensor
+
     def __init__(self, text: Tensor, verbs: Tensor, verb_to_interaction: Tensor, verb_weight: float) -> None:
         super().__init__()
         self.register_buffer("text", text)  # [K, E] unit rows
@@ -158,13 +161,15 @@ def _train_clip(
 
 
 def _person_crops(shards: Shards, size: int, count: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Return up to `count` square crops [N, size, size, 3] of acting people with their objects, and the interaction of each."""
+    """Return up to `count` square crops [N, size, size, 3] of acting people, and the interaction of each."""
     crops, labels = [], []
     for index, annotation in enumerate(shards.annotations):
         boxes = annotation["annotations"]
         for position in primary_interactions(annotation):
             note = annotation["hoi_annotation"][position]
-            crop = union_crop(shards.picture(index), boxes[note["subject_id"]]["bbox"], boxes[note["object_id"]]["bbox"], 0.15)
+            crop = union_crop(
+                shards.picture(index), boxes[note["subject_id"]]["bbox"], boxes[note["object_id"]]["bbox"], 0.15
+            )
             crops.append(cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA))
             labels.append(note["hoi_category_id"] - 1)
         if len(crops) >= count:
@@ -183,7 +188,9 @@ def primary_interactions(annotation: dict[str, Any]) -> list[int]:
 def clip_pixels(crop: np.ndarray[Any, np.dtype[np.uint8]], size: int, *, flip: bool = False) -> Tensor:
     """Return a normalised CLIP input [3, size, size] of a square RGB crop."""
     resized = cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA if crop.shape[0] > size else cv2.INTER_CUBIC)
-    pixels = torch.from_numpy(np.ascontiguousarray(resized[:, ::-1] if flip else resized)).permute(2, 0, 1).float() / 255
+    pixels = (
+        torch.from_numpy(np.ascontiguousarray(resized[:, ::-1] if flip else resized)).permute(2, 0, 1).float() / 255
+    )
     return (pixels - torch.tensor(CLIP_MEAN).view(3, 1, 1)) / torch.tensor(CLIP_STD).view(3, 1, 1)
 
 
@@ -210,7 +217,10 @@ def make_classifier(model: HoiClip, shards: Shards, vocabulary: Vocabulary, per_
             unions.append(clip_pixels(union_crop(picture, human, thing), size))
             alone.append(clip_pixels(square_crop(picture, thing), size))
             labels.append(label)
-    embed = [torch.cat([model.clip.image_tokens(torch.stack(c[i : i + 128])).embedding for i in range(0, len(c), 128)]) for c in (unions, alone)]
+    embed = [
+        torch.cat([model.clip.image_tokens(torch.stack(c[i : i + 128])).embedding for i in range(0, len(c), 128)])
+        for c in (unions, alone)
+    ]
     verbs = verb_classifier(embed[0], embed[1], torch.tensor(labels), vocabulary)
     return Classifier(text, verbs, table, model.config.verb_weight)
 
@@ -225,16 +235,27 @@ def _fix_object_classifier(model: HoiClip, vocabulary: Vocabulary) -> None:
 
 
 def _warm_up(
-    model: HoiClip, seen: list[int], recipe: WorldRecipe, shards: Shards, vocabulary: Vocabulary, directory: Path, report: Report
+    model: HoiClip,
+    seen: list[int],
+    recipe: WorldRecipe,
+    shards: Shards,
+    vocabulary: Vocabulary,
+    directory: Path,
+    report: Report,
 ) -> None:
     """Train backbone and encoder densely: first on smaller frames, which is twice as fast, then at full size."""
     head = DenseHead(model.config.d_model, len(vocabulary.objects) + 1, len(seen))
-    trained = nn.ModuleDict({"backbone": model.backbone, "input_proj": model.input_proj, "encoder": model.encoder, "head": head})
+    trained = nn.ModuleDict(
+        {"backbone": model.backbone, "input_proj": model.input_proj, "encoder": model.encoder, "head": head}
+    )
     targets = Targets(vocabulary, seen)
     model.train()
     model.backbone.to(memory_format=torch.channels_last)
     groups: list[dict[str, Any]] = [{"params": list(trained.parameters())}]
-    for name, settings, scale, seed in (("coarse", recipe.coarse, recipe.coarse_scale, 1), ("fine", recipe.fine, 1.0, 2)):
+    for name, settings, scale, seed in (
+        ("coarse", recipe.coarse, recipe.coarse_scale, 1),
+        ("fine", recipe.fine, 1.0, 2),
+    ):
         order = Order(len(shards.annotations), recipe.batch_size, recipe.seed + seed)
 
         def loss(batch: FrameBatch, scale: float = scale) -> dict[str, Tensor]:
@@ -271,7 +292,9 @@ def pair_losses(model: HoiClip, classifier: Classifier, memory: Tensor, grid: tu
     blank = clip_tokens.new_ones(len(memory), model.config.clip.embed_dim)
     features = Features(memory, memory, instances.humans, instances.objects, interactions, clip_tokens, blank)
     outputs = model.heads(features, last_only=False)
-    logits = classifier(outputs.interaction_embeddings.float(), outputs.verb_embeddings.float(), model.logit_scale.exp())[..., seen]
+    logits = classifier(
+        outputs.interaction_embeddings.float(), outputs.verb_embeddings.float(), model.logit_scale.exp()
+    )[..., seen]
     num_pairs = max(1.0, float(sum(len(p.object_labels) for p in pairs)))
     layers, fusion = len(outputs.human_boxes), len(logits)
     total = torch.zeros(())
@@ -304,7 +327,9 @@ def _train_detector(
     targets = Targets(vocabulary, seen)
     model.eval()
     trained = nn.ModuleDict({"model": model, "classifier": classifier})
-    frozen = {id(p) for part in (model.backbone, model.input_proj, model.encoder, model.clip) for p in part.parameters()}
+    frozen = {
+        id(p) for part in (model.backbone, model.input_proj, model.encoder, model.clip) for p in part.parameters()
+    }
     learning = [p for p in trained.parameters() if p.requires_grad and id(p) not in frozen]
     stride = model.config.stride
     height, width = shards.pixels[0].shape[1:3]
@@ -319,14 +344,16 @@ def _train_detector(
         indices = order.indices(step)
         assert memory is not None and tokens is not None
         return CachedBatch(
-            memory[indices].float(), tokens[indices].float(), [targets.pairs(shards.annotations[i], False) for i in indices]
+            memory[indices].float(),
+            tokens[indices].float(),
+            [targets.pairs(shards.annotations[i], False) for i in indices],
         )
 
     def query_loss(batch: CachedBatch) -> dict[str, Tensor]:
         return pair_losses(model, classifier, batch.memory, grid, batch.clip_tokens, batch.pairs, columns, recipe)
 
     run_stage("queries", trained, [{"params": learning}], recipe.queries, cached, query_loss, directory, report)
-    del memory, tokens
+    memory = tokens = None  # free them: a few gigabytes
     whole_order = Order(len(shards.annotations), recipe.batch_size, recipe.seed + 4)
 
     def whole_loss(batch: FrameBatch) -> dict[str, Tensor]:
@@ -339,9 +366,16 @@ def _train_detector(
     backbone = [p for p in model.backbone.parameters() if p.requires_grad]
     known = {id(p) for p in backbone}
     others = [p for p in trained.parameters() if p.requires_grad and id(p) not in known]
-    groups = [{"params": others}, {"params": backbone, "lr": recipe.backbone_lr}]
+    groups: list[dict[str, Any]] = [{"params": others}, {"params": backbone, "lr": recipe.backbone_lr}]
     run_stage(
-        "whole", trained, groups, recipe.whole, lambda step: frame_batch(shards, targets, whole_order, step), whole_loss, directory, report
+        "whole",
+        trained,
+        groups,
+        recipe.whole,
+        lambda step: frame_batch(shards, targets, whole_order, step),
+        whole_loss,
+        directory,
+        report,
     )
 
 

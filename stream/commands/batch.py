@@ -11,14 +11,26 @@ import typer
 def batch(
     paths: Annotated[list[Path], typer.Argument(help="Videos, or folders searched for videos.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")],
-    model: Annotated[Path | None, typer.Option(help="Converted model; the shipped demonstration model when not given.")] = None,
-    vocabulary: Annotated[Path | None, typer.Option(help="YAML of what to look for; all the model knows when not given.")] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="Converted model; the shipped demonstration model when not given.")
+    ] = None,
+    vocabulary: Annotated[
+        Path | None, typer.Option(help="YAML of what to look for; all the model knows when not given.")
+    ] = None,
     fps: Annotated[float, typer.Option(min=0.1, max=120, help="Frames a second to look at.")] = 8.0,
-    canvas: Annotated[list[str] | None, typer.Option(help="Frame size HEIGHTxWIDTH; may be given several times.")] = None,
+    canvas: Annotated[
+        list[str] | None, typer.Option(help="Frame size HEIGHTxWIDTH; may be given several times.")
+    ] = None,
     engine: Annotated[str, typer.Option(help="auto, torch, openvino, onnxruntime, tensorrt, tensorrt-rtx.")] = "auto",
-    precision: Annotated[str | None, typer.Option(help="fp32, mixed, bf16, fp16, int8; the engine's default when not given.")] = None,
-    max_batch: Annotated[int, typer.Option(min=1, max=64, help="Most frames in one batch; never changes the events.")] = 8,
-    enter_score: Annotated[float | None, typer.Option(min=0, max=1, help="Smoothed score that opens an interaction.")] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="fp32, mixed, bf16, fp16, int8; the engine's default when not given.")
+    ] = None,
+    max_batch: Annotated[
+        int, typer.Option(min=1, max=64, help="Most frames in one batch; never changes the events.")
+    ] = 8,
+    enter_score: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Smoothed score that opens an interaction.")
+    ] = None,
     annotated: Annotated[bool, typer.Option("--annotated", help="Also write an annotated MP4 a video.")] = False,
     enhance: Annotated[bool, typer.Option("--enhance", help="Use CLIP's view of the whole frame as well.")] = False,
     sink: Annotated[list[str] | None, typer.Option(help="Also publish events: redis://…, jsonl:PATH, stdout:")] = None,
@@ -69,7 +81,9 @@ def batch(
         def done(result: VideoResult) -> None:
             rate = f"{result.frames / result.seconds:.1f} frames/s" if result.seconds else ""
             text = result.detail or f"{result.frames} frames, {result.events} events, {rate}"
-            bar.line(f"{result.state}: {result.video.path.name}: {text}" if result.state != "failed" else f"failed: {text}")
+            bar.line(
+                f"{result.state}: {result.video.path.name}: {text}" if result.state != "failed" else f"failed: {text}"
+            )
 
         results = BatchJob(loaded, head, settings, out, publish).run(videos, stop, progress, done)
         if publisher is not None:
@@ -79,6 +93,8 @@ def batch(
         typer.echo(json.dumps([{**r.__dict__, "video": str(r.video.path), "name": r.video.name} for r in results]))
     failed = [r for r in results if r.state == "failed"]
     if failed:
-        raise HoistreamError(f"{len(failed)} of {len(videos)} videos failed: {', '.join(r.video.path.name for r in failed)}")
+        raise HoistreamError(
+            f"{len(failed)} of {len(videos)} videos failed: {', '.join(r.video.path.name for r in failed)}"
+        )
     if len(results) < len(videos) or any(r.state == "stopped" for r in results):
         raise HoistreamError("stopped before the end; run the same command to go on")

@@ -11,7 +11,9 @@ import typer
 def convert(
     source: Annotated[Path, typer.Argument(help="Official checkpoint (.pth).")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Model to write, such as models/hoiclip/model.safetensors.")],
-    detr: Annotated[bool, typer.Option("--detr", help="SOURCE is DETR-R50: write a detector initialisation for training.")] = False,
+    detr: Annotated[
+        bool, typer.Option("--detr", help="SOURCE is DETR-R50: write a detector initialisation for training.")
+    ] = False,
     half: Annotated[bool, typer.Option("--half", help="Store matrices in half precision: half the size.")] = False,
 ) -> None:
     """Convert an official HOICLIP checkpoint (HICO-DET, V-COCO or zero-shot) to safetensors and a model card.
@@ -50,4 +52,7 @@ def convert(
         "license": "the checkpoint's own; ask its authors",
     }
     fingerprint = save_model(out, model, classifiers, card, half=half)
-    typer.echo(f"{out}: {converted.variant}, {len(converted.weights)} weights, {len(converted.dropped)} keys dropped, fingerprint {fingerprint}")
+    typer.echo(
+        f"{out}: {converted.variant}, {len(converted.weights)} weights, "
+        f"{len(converted.dropped)} keys dropped, fingerprint {fingerprint}"
+    )

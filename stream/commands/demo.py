@@ -29,6 +29,10 @@ def demo(
         typer.echo(json.dumps(result, indent=2))
         return
     typer.echo("")
-    typer.echo(f"recording: {result['frames'].get('recording', 0)} frames, camera: {result['frames'].get('camera', 0)} frames")
-    typer.echo(f"against the clip's truth: precision {result['precision']}, recall {result['recall']}, F1 {result['f1']}")
+    typer.echo(
+        f"recording: {result['frames'].get('recording', 0)} frames, camera: {result['frames'].get('camera', 0)} frames"
+    )
+    typer.echo(
+        f"against the clip's truth: precision {result['precision']}, recall {result['recall']}, F1 {result['f1']}"
+    )
     typer.echo(f"look at {out}/demo.annotated.mp4, {out}/timeline.png and {out}/events.jsonl")

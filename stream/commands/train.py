@@ -10,7 +10,9 @@ import typer
 
 def train(
     config: Annotated[Path, typer.Argument(help="YAML; see configs/train/world.yaml.")],
-    out: Annotated[Path | None, typer.Option(help="Folder for checkpoints and the model; overrides the configuration.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for checkpoints and the model; overrides the configuration.")
+    ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores when not given.")] = None,
 ) -> None:
     """Train a model; a killed run resumes from its checkpoints to the same result when started again.

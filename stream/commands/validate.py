@@ -18,9 +18,9 @@ def validate(
     """
     import json
 
+    from hoiclip.yaml_lines import load_config
     from stream.config import RunConfig
     from stream.deployment import check_files
-    from hoiclip.yaml_lines import load_config
     from stream.redaction import redact
 
     settings = load_config(config, RunConfig)
@@ -29,4 +29,6 @@ def validate(
         typer.echo(redact(json.dumps(settings.model_dump(mode="json"), indent=2)))
         return
     live = sum(source.live for source in settings.sources)
-    typer.echo(f"{config}: valid. {live} live, {len(settings.sources) - live} file; sinks: {redact(', '.join(settings.sinks))}")
+    typer.echo(
+        f"{config}: valid. {live} live, {len(settings.sources) - live} file; sinks: {redact(', '.join(settings.sinks))}"
+    )

@@ -9,9 +9,13 @@ import typer
 
 
 def verbs(
-    pictures: Annotated[Path, typer.Argument(help="Folder with annotations.json in HICO-DET's form, as `synth` leaves it.")],
+    pictures: Annotated[
+        Path, typer.Argument(help="Folder with annotations.json in HICO-DET's form, as `synth` leaves it.")
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Model file to write, with the new verb rows.")],
-    model: Annotated[Path | None, typer.Option(help="Converted model; the shipped demonstration model when not given.")] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="Converted model; the shipped demonstration model when not given.")
+    ] = None,
     per_interaction: Annotated[int, typer.Option(min=1, help="Most examples of one interaction.")] = 150,
 ) -> None:
     """Make verb rows by visual semantic arithmetic: what person and object show together, less the object alone.
@@ -26,5 +30,7 @@ def verbs(
 
     loaded = open_model(model)
     classifiers, made = rows_from_folder(loaded, pictures, per_interaction)
-    save_model(out, loaded.model, classifiers, {**loaded.card, "verbs": f"visual semantic arithmetic on {pictures.name}"})
+    save_model(
+        out, loaded.model, classifiers, {**loaded.card, "verbs": f"visual semantic arithmetic on {pictures.name}"}
+    )
     typer.echo(f"{out}: {made} of {len(loaded.vocabulary.verbs)} verb rows made from pictures")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import argparse
 import gzip
 import json
 import os
@@ -71,7 +72,10 @@ def test_half_precision_becomes_single() -> None:
     [
         (lambda s: s.pop("input_proj.weight"), "missing input_proj.weight"),
         (lambda s: s.update({"surprise": torch.zeros(1)}), "unexpected surprise"),
-        (lambda s: s.update({"input_proj.bias": torch.zeros(7)}), r"`input_proj.bias` has shape \[7\], expected \[256\]"),
+        (
+            lambda s: s.update({"input_proj.bias": torch.zeros(7)}),
+            r"`input_proj.bias` has shape \[7\], expected \[256\]",
+        ),
         (lambda s: s.pop("verb_projection.weight"), "`verb_projection.weight` is missing"),
         (lambda s: s.update({"visual_projection.weight": torch.zeros(5, 512)}), "fit neither HICO-DET"),
         (lambda s: (s.clear(), s.update({"class_embed.weight": torch.zeros(92, 256)})), "a DETR checkpoint.*--detr"),
@@ -115,6 +119,14 @@ def test_a_file_that_is_no_checkpoint_is_refused_and_runs_nothing(tmp_path: Path
     with pytest.raises(InputError, match="no such file"):
         read_state_dict(tmp_path / "missing.pth")
     assert not marker.exists()
+
+
+def test_the_options_a_training_script_stores_beside_the_weights_are_no_code(tmp_path: Path) -> None:
+    path = tmp_path / "official.pth"
+    torch.save(
+        {"model": {"module.a": torch.zeros(2)}, "epoch": 89, "args": argparse.Namespace(lr=1e-4, hoi=True)}, path
+    )
+    assert list(read_state_dict(path)) == ["a"]
 
 
 def test_detr_gives_a_detector_to_begin_with() -> None:

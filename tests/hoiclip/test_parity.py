@@ -48,9 +48,7 @@ def published(golden: parity.Arrays) -> tuple[HoiClip, Classifiers]:
 
 
 @pytest.mark.slow
-def test_every_golden_array_is_within_tolerance(
-    published: tuple[HoiClip, Classifiers], golden: parity.Arrays
-) -> None:
+def test_every_golden_array_is_within_tolerance(published: tuple[HoiClip, Classifiers], golden: parity.Arrays) -> None:
     wanted = {k: v for k, v in golden.items() if not k.endswith("clip_logits") and not k.startswith("image/")}
     wanted = {k: v for k, v in wanted.items() if not k.startswith("post/")}
     lines = list(parity.compare(*published, wanted))

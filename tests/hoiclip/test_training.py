@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -69,7 +68,9 @@ def slow_match_cost(outputs: LayerOutputs, target: PairTargets, image: int, quer
     interaction = -(float(p[label == 1].mean()) + float((1 - p)[label == 0].mean())) / 2
     thing = -float(outputs.object_logits[image, query].softmax(-1)[target.object_labels[row]])
     human, other = outputs.human_boxes[image, query], outputs.object_boxes[image, query]
-    l1 = max(float((human - target.human_boxes[row]).abs().sum()), float((other - target.object_boxes[row]).abs().sum()))
+    l1 = max(
+        float((human - target.human_boxes[row]).abs().sum()), float((other - target.object_boxes[row]).abs().sum())
+    )
     overlap = max(-giou(human, target.human_boxes[row]), -giou(other, target.object_boxes[row]))
     return interaction + 2.5 * l1 + overlap + thing
 
@@ -92,15 +93,15 @@ def test_the_matching_is_the_cheapest_of_all(seed: int, count: int) -> None:
     labels = torch.zeros(count, interactions)
     labels[torch.arange(count), torch.arange(count) % interactions] = 1
     labels[0, 4] = 1
-    target = PairTargets(
-        rand(count, 4) * 0.4 + 0.3, rand(count, 4) * 0.4 + 0.3, (rand(count) * objects).long(), labels
-    )
+    target = PairTargets(rand(count, 4) * 0.4 + 0.3, rand(count, 4) * 0.4 + 0.3, (rand(count) * objects).long(), labels)
     found_queries, found_rows = match(outputs, [target])[0]
 
     def total(pairs: list[tuple[int, int]]) -> float:
         return sum(slow_match_cost(outputs, target, 0, q, r) for q, r in pairs)
 
-    best = min(total(list(zip(order, range(count), strict=True))) for order in itertools.permutations(range(queries), count))
+    best = min(
+        total(list(zip(order, range(count), strict=True))) for order in itertools.permutations(range(queries), count)
+    )
     assert total(list(zip(found_queries.tolist(), found_rows.tolist(), strict=True))) == pytest.approx(best, abs=1e-4)
 
 
@@ -134,12 +135,12 @@ def test_the_rate_warms_up_and_falls() -> None:
     assert rates[-1] < 0.02
 
 
-class Killed(Exception):
+class KilledError(Exception):
     pass
 
 
 def train_small(directory: Path, steps: int, stop_at: int | None = None) -> tuple[dict[str, torch.Tensor], list[float]]:
-    """Learn a small regression; raise Killed in the middle of step `stop_at`."""
+    """Learn a small regression; raise KilledError in the middle of step `stop_at`."""
     torch.manual_seed(5)
     net = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 1))
     shown: list[float] = []
@@ -150,12 +151,19 @@ def train_small(directory: Path, steps: int, stop_at: int | None = None) -> tupl
     def loss(item: tuple[int, torch.Tensor]) -> dict[str, torch.Tensor]:
         step, x = item
         if step == stop_at:
-            raise Killed
+            raise KilledError
         return {"total": ((net(x)[:, 0] - x.sum(1)) ** 2).mean()}
 
     chosen = StageSettings(steps, 5e-2, warm_up=10, average=0.9, bfloat16=False, checkpoint_every=20)
     run_stage(
-        "small", net, [{"params": list(net.parameters())}], chosen, batch, loss, directory, lambda *a: shown.append(a[3]["total"])
+        "small",
+        net,
+        [{"params": list(net.parameters())}],
+        chosen,
+        batch,
+        loss,
+        directory,
+        lambda *a: shown.append(a[3]["total"]),
     )
     return net.state_dict(), shown
 
@@ -165,7 +173,7 @@ def test_training_reduces_the_loss_and_a_killed_run_ends_with_the_same_weights(t
     whole.mkdir(), broken.mkdir()
     expected, losses = train_small(whole, 200)
     assert losses[-1] < 0.5 * losses[0]
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         train_small(broken, 200, stop_at=117)
     resumed, _ = train_small(broken, 200)
     assert all(torch.equal(expected[name], resumed[name]) for name in expected)
@@ -180,7 +188,10 @@ def test_verb_rows_are_what_person_and_object_show_less_the_object() -> None:
     union = [thing[world.interactions[i].object] + verb[world.interactions[i].verb] for i in labels]
     alone = [thing[world.interactions[i].object] for i in labels]
     rows = verb_classifier(
-        torch.tensor(np.array(union), dtype=torch.float32), torch.tensor(np.array(alone), dtype=torch.float32), torch.tensor(labels), world
+        torch.tensor(np.array(union), dtype=torch.float32),
+        torch.tensor(np.array(alone), dtype=torch.float32),
+        torch.tensor(labels),
+        world,
     ).numpy()
     norms = np.linalg.norm(rows, axis=1)
     assert np.allclose(norms, 1, atol=1e-5)
@@ -197,7 +208,7 @@ def test_the_whole_recipe_trains_and_resumes(tmp_path: Path, monkeypatch: pytest
 
     def config(out: Path) -> TrainConfig:
         stage = {"steps": 2, "lr": 1e-4, "warm_up": 1, "bfloat16": False}
-        stages = {name: stage for name in ("clip", "coarse", "fine", "queries", "whole")}
+        stages = dict.fromkeys(("clip", "coarse", "fine", "queries", "whole"), stage)
         data = {"directory": tmp_path / "data", "pictures": 24, "workers": 1}
         return TrainConfig.model_validate(
             {"data": data, "out": out, "batch_size": 2, "clip_batch": 8, "cached_pictures": 8, **stages}

@@ -23,7 +23,9 @@ def test_the_shipped_examples_are_valid(name: str) -> None:
 
 def test_an_unknown_key_is_refused_with_its_line_and_the_nearest_key(tmp_path: Path) -> None:
     path = write(tmp_path, "sources:\n  - id: gate\n    url: a.mp4\n    target_fsp: 5\n")
-    with pytest.raises(ConfigError, match=r"run\.yaml:4: unknown key `sources\.0\.target_fsp`; did you mean `target_fps`\?"):
+    with pytest.raises(
+        ConfigError, match=r"run\.yaml:4: unknown key `sources\.0\.target_fsp`; did you mean `target_fps`\?"
+    ):
         load_config(path, RunConfig)
 
 
@@ -67,6 +69,7 @@ def test_mistakes_get_one_clear_line(tmp_path: Path, text: str, message: str) ->
 
 def test_a_source_is_live_by_its_url_unless_said_otherwise(tmp_path: Path) -> None:
     path = write(
-        tmp_path, "sources:\n  - {id: a, url: 'rtsp://h/x'}\n  - {id: b, url: x.mp4}\n  - {id: c, url: x.mp4, kind: live}\n"
+        tmp_path,
+        "sources:\n  - {id: a, url: 'rtsp://h/x'}\n  - {id: b, url: x.mp4}\n  - {id: c, url: x.mp4, kind: live}\n",
     )
     assert [s.live for s in load_config(path, RunConfig).sources] == [True, False, True]

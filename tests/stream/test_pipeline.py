@@ -57,7 +57,10 @@ def run_file(tiny_model_path: Path, head: Head, clip: Path, max_batch: int) -> t
     source = SourceSettings(id="clip", url=str(clip), kind="file", canvases=(CANVAS,), target_fps=None)
     with SourceSupervisor([source]) as supervisor, EnginePool(lambda c: SceneEngine(config, c, pairs=3)) as engines:
         pipeline = Pipeline(
-            batcher=FrameBatcher(supervisor, max_batch, 0.02), engines=engines, sources={"clip": run}, publish=events.append
+            batcher=FrameBatcher(supervisor, max_batch, 0.02),
+            engines=engines,
+            sources={"clip": run},
+            publish=events.append,
         )
         report = pipeline.run(threading.Event())["clip"]
     assert report.failed is None
@@ -101,7 +104,9 @@ def test_a_publisher_that_fails_stops_the_run_with_its_own_error(
 ) -> None:
     config = load_model(tiny_model_path).model.config
     run = SourceRun("clip", "run", head, source_tracker("clip", head.classifier, EAGER))
-    source = SourceSettings(id="clip", url=str(make_clip(seconds=4.0)), kind="file", canvases=(CANVAS,), target_fps=None)
+    source = SourceSettings(
+        id="clip", url=str(make_clip(seconds=4.0)), kind="file", canvases=(CANVAS,), target_fps=None
+    )
 
     def publish(event: Event) -> None:
         raise OSError("no room")
