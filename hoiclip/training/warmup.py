@@ -28,7 +28,7 @@ class DenseHead(nn.Module):
         nn.init.constant_(self.interactions.bias, -3.0)
 
     def forward(self, memory: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return class logits [B, cells, C], boxes [B, cells, 4] (cxcywh in [0, 1]), interaction logits [B, cells, K]."""
+        """Return class logits [B, cells, C], boxes cxcywh [B, cells, 4] in [0, 1], interaction logits [B, cells, K]."""
         x = F.relu(self.hidden(memory))
         return self.classes(x), self.boxes(x).sigmoid(), self.interactions(x)
 
