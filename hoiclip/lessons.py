@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import re
@@ -15,9 +16,9 @@ import yaml
 
 from hoiclip.classifier import TaughtRow, TextClassifier
 from hoiclip.errors import InputError
-from hoiclip.vocabulary import load_deployment, templates_of
+from hoiclip.vocabulary import DeploymentVocabulary, load_deployment, templates_of
 from hoiclip.weights import LoadedModel
-from hoiclip.yaml_lines import ConfigError
+from hoiclip.yaml_lines import ConfigError, load_config_lines
 
 _FORMAT = "hoistream-lesson-1"
 _MAX_BYTES = 1 << 20  # a lesson is a few kB
@@ -42,6 +43,7 @@ def open_vocabulary(loaded: LoadedModel, path: Path | None, *, cache_dir: Path |
         return loaded.classifier(cache_dir=cache_dir)
     wanted = load_deployment(path, loaded.vocabulary)
     lessons = load_lessons(path) if any(row.taught for row in wanted) else ()
+    _check_taught(path, [lesson.row.name for lesson in lessons])
     for lesson in lessons:
         is_wanted = any(row.taught == lesson.row.name for row in wanted)
         if is_wanted and lesson.model_fingerprint != loaded.fingerprint:
@@ -51,6 +53,16 @@ def open_vocabulary(loaded: LoadedModel, path: Path | None, *, cache_dir: Path |
             )
     rows = [lesson.row for lesson in lessons]
     return loaded.classifier(wanted, templates=templates_of(path), taught=rows, cache_dir=cache_dir)
+
+
+def _check_taught(path: Path, names: list[str]) -> None:
+    """Raise InputError naming the line of the first taught row for which there is no lesson."""
+    vocabulary, lines = load_config_lines(path, DeploymentVocabulary)
+    for index, entry in enumerate(vocabulary.interactions):
+        if entry.taught is not None and entry.taught not in names:
+            near = difflib.get_close_matches(entry.taught, names, n=1, cutoff=0.4)
+            hint = f"did you mean `{near[0]}`?" if near else "run `hoistream teach` or remove the line"
+            raise InputError(f"{path}:{lines.get(('interactions', index), 1)}: `{entry.taught}` was not taught; {hint}")
 
 
 def lesson_folder(vocabulary: Path) -> Path:

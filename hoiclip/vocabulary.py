@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -16,6 +17,7 @@ from hoiclip.errors import InputError
 from hoiclip.yaml_lines import load_config_lines
 
 ANY = "any"  # an object that a free-text interaction does not name
+NO_INTERACTION = "no_interaction"  # the verb that says "nothing is done"; its phrase is just "and"
 BUILT_IN = ("hico", "vcoco", "world")
 
 
@@ -105,9 +107,14 @@ class Entry(BaseModel):
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
+        blank = [k for k in sorted(self.model_fields_set) if not (getattr(self, k) or "").strip()]
+        if blank:
+            raise ValueError(f"`{blank[0]}` is empty; write what to look for or remove it")
         kinds = [k for k in ("name", "verb", "text", "taught") if getattr(self, k)]
         if len(kinds) > 1 or (not kinds and not self.object):
             raise ValueError("expected a name, or one of `verb`, `object`, `text` (with `object`), `taught`")
+        if self.object and kinds and kinds[0] in ("name", "taught"):
+            raise ValueError(f"`{kinds[0]}` already fixes its object; remove `object`")
         return self
 
 
@@ -204,9 +211,17 @@ def find_object(name: str, known: Vocabulary, where: str) -> int | None:
 
 
 def find_verb(text: str, known: Vocabulary) -> int | None:
-    """Return the known verb whose phrase ("carrying", "drinking with") stands in `text`; the longest wins."""
-    padded = f" {spoken(text)} "
-    found = [(len(v.phrase), i) for i, v in enumerate(known.verbs) if v.phrase and f" {v.phrase} " in padded]
+    """Return the known verb whose phrase ("carrying", "drinking with") stands in `text`; the longest wins.
+
+    Never the one for "nothing is done": every text with an "and" would be silenced.
+    """
+    words = re.sub(r"[^\w-]+", " ", text)
+    padded = f" {spoken(words)} "
+    found = [
+        (len(v.phrase), i)
+        for i, v in enumerate(known.verbs)
+        if v.phrase and v.name != NO_INTERACTION and f" {v.phrase} " in padded
+    ]
     return max(found)[1] if found else None
 
 

@@ -70,7 +70,14 @@ def _read(node: yaml.Node, location: Location, lines: dict[Location, int], path:
     if isinstance(node, yaml.SequenceNode):
         return [_read(child, (*location, index), lines, path) for index, child in enumerate(node.value)]
     if node.tag != "tag:yaml.org,2002:str":
-        return yaml.safe_load(yaml.serialize(node))
+        if node.value == "":  # `key:` with nothing behind it, which `serialize` cannot write
+            return None
+        try:
+            return yaml.safe_load(yaml.serialize(node))
+        except yaml.YAMLError as error:
+            raise ConfigError(
+                f"{path}:{node.start_mark.line + 1}: not a plain value: {getattr(error, 'problem', error)}"
+            ) from error
     return _VARIABLE.sub(lambda match: _variable(match, node.start_mark.line + 1, path), node.value)
 
 

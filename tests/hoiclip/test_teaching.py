@@ -155,3 +155,10 @@ def test_a_taught_row_reaches_the_classifier_and_another_model_is_refused(
     store_lesson(path, lesson("waving", embed, "another"))
     with pytest.raises(InputError, match="was taught to model another"):
         open_vocabulary(tiny_loaded, path, cache_dir=tmp_path / "cache")
+
+
+def test_a_taught_row_without_a_lesson_names_its_line(tiny_loaded: LoadedModel, tmp_path: Path) -> None:
+    path = tmp_path / "my.yaml"
+    path.write_text("interactions:\n  - ride bicycle\n  - taught: tapping a badge\n")
+    with pytest.raises(InputError, match=r"my\.yaml:3: `tapping a badge` was not taught; run `hoistream teach`"):
+        open_vocabulary(tiny_loaded, path)

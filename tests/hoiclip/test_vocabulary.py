@@ -95,3 +95,32 @@ def test_the_longest_verb_phrase_in_a_text_wins() -> None:
 
 def test_all_of_a_vocabulary_are_known_rows() -> None:
     assert [row.known for row in all_of(HICO)] == list(range(600))
+
+
+@pytest.mark.parametrize("text", ["a person tapping a screen and a keyboard", "a man and a dog"])
+def test_free_text_with_an_and_is_not_taken_for_no_interaction(tmp_path: Path, text: str) -> None:
+    assert find_verb(text, HICO) is None
+    (row,) = load_deployment(vocabulary(tmp_path, f"interactions:\n  - text: {text}\n"), HICO)
+    assert row.verb is None
+
+
+def test_a_comma_does_not_hide_a_verb() -> None:
+    found = find_verb("a person carrying, slowly, a ladder", HICO)
+    assert found is not None
+    assert HICO.verbs[found].name == "carry"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("interactions:\n", r"my\.yaml:1: `interactions`"),
+        ("interactions:\n  - text:\n    object: dog\n", r"my\.yaml:2: .*`text` is empty"),
+        ('interactions:\n  - text: "  "\n', r"my\.yaml:2: .*`text` is empty"),
+        ("interactions:\n  - {name: ride bicycle, object: dog}\n", r"my\.yaml:2: .*`name` already fixes its object"),
+        ("interactions:\n  - {taught: x, object: dog}\n", r"my\.yaml:2: .*`taught` already fixes its object"),
+        ("interactions:\n  - text: !!python/name:os.system x\n", r"my\.yaml:2: not a plain value"),
+    ],
+)
+def test_what_says_nothing_or_too_much_names_its_line(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        load_deployment(vocabulary(tmp_path, text), HICO)
