@@ -96,6 +96,7 @@ def save_model(
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     save_file(tensors, part, metadata)
+    part.chmod(0o644)  # safetensors writes 0600, which a service under another user could not read
     part.replace(path)
     card_path = path.with_name(f"{path.stem}.card.json")
     card_path.write_text(json.dumps({**card, "fingerprint": fingerprint}, indent=2) + "\n", encoding="utf-8")

@@ -300,6 +300,7 @@ class SourceSupervisor:
                 detail = f"{state.settings.display_url}: decoder died at {state.last_media_s:.1f} s ({how})"
                 gap = state.coverage.end("crashed", detail, state.last_media_s)
                 self._post(state, "failed", "crashed", detail, gap=gap)
+                state.restart_at_s = None
                 return
         else:
             self._lost(state, "crashed", f"the decoder died ({how})")
