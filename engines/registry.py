@@ -35,7 +35,7 @@ def choose() -> Choice:
         if _has("tensorrt_rtx_bindings") and torch.cuda.get_device_capability(0) != (9, 0):
             return Choice("tensorrt-rtx", f"{name} and TensorRT-RTX are present")
         return Choice("torch", f"{name} is present, TensorRT is not installed")
-    if _has("openvino") and _has("engines.openvino_engine"):
+    if _has("openvino"):
         return Choice("openvino", "no NVIDIA GPU; OpenVINO is the fastest exact engine on CPUs")
     return Choice("torch", "no NVIDIA GPU and no OpenVINO (pip install 'hoistream[engines]')")
 
@@ -75,6 +75,21 @@ def open_engine(
         return TorchEngine(
             loaded.model, canvas, max_batch, precision=chosen, device="cuda" if cuda else "cpu", threads=threads
         )
+    if kind == "openvino":
+        from engines.openvino_engine import OpenVinoEngine
+        from engines.openvino_engine import Precision as OpenVinoPrecision
+
+        exact = next((known for known in get_args(OpenVinoPrecision) if known == (precision or "fp32")), None)
+        if exact is None:
+            known = ", ".join(get_args(OpenVinoPrecision))
+            raise EngineUnavailableError(f"openvino: precision {precision!r} is not one of {known}")
+        return OpenVinoEngine(loaded, canvas, max_batch, precision=exact, cache_dir=cache_dir, threads=threads)
+    if kind == "onnxruntime":
+        from engines.onnxruntime_engine import OnnxRuntimeEngine
+
+        if precision not in (None, "fp32"):
+            raise EngineUnavailableError(f"onnxruntime: precision {precision!r} is not fp32, the only one it runs here")
+        return OnnxRuntimeEngine(loaded, canvas, max_batch, cache_dir=cache_dir, threads=threads)
     raise EngineUnavailableError(
         f"unknown engine {kind!r}; choose auto, torch, openvino, onnxruntime, tensorrt, tensorrt-rtx or null"
     )

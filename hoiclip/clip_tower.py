@@ -45,7 +45,7 @@ class ClipTowers(CLIP):  # type: ignore[misc]  # open_clip is untyped
         """Return every token and the embedding of a normalised crop [B, 3, S, S]."""
         tower = self.visual
         x = tower.conv1(crop).flatten(2).transpose(1, 2)  # [B,patches,V]
-        first = tower.class_embedding.to(x.dtype).expand(len(x), 1, -1)
+        first = tower.class_embedding.to(x.dtype).expand(x.shape[0], 1, -1)  # len() would fix the batch when exported
         x = torch.cat((first, x), dim=1) + tower.positional_embedding.to(x.dtype)
         tokens = tower.ln_post(tower.transformer(tower.ln_pre(x)))
         return ImageTokens(tokens, tokens[:, 0] @ tower.proj)

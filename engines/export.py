@@ -1,0 +1,94 @@
+"""Export the vision graph to ONNX: static height and width, dynamic batch, nothing but plain operators."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from engines.cache import BuildCache
+from engines.errors import EngineError, EngineUnavailableError
+from engines.torch_engine import fold_batch_norm
+from hoiclip.types import Canvas, Outputs
+
+if TYPE_CHECKING:
+    from hoiclip.weights import LoadedModel
+
+logger = logging.getLogger(__name__)
+OPSET = 20
+LARGEST_BATCH = 64
+_REVISION = 1  # raise when the exported graph changes for the same weights
+
+
+def export(loaded: LoadedModel, canvas: Canvas, cache_dir: Path | None = None) -> Path:
+    """Return the ONNX file of a model and canvas, exporting it unless it is cached; weights lie beside it.
+
+    Input `frames` uint8 [B, H, W, 3] with 1 <= B <= 64; outputs are named by the fields of `hoiclip.types.Outputs`.
+    Raises EngineUnavailableError without onnx, and EngineError when the exported graph is not what engines need.
+    """
+    try:
+        import onnx
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise EngineUnavailableError("export: onnx is not installed; pip install 'hoistream[engines]'") from error
+    cache = BuildCache(cache_dir)
+    facts = {
+        "kind": "onnx",
+        "weights": loaded.fingerprint,
+        "canvas": str(canvas),
+        "opset": OPSET,
+        "torch": torch.__version__,
+        "onnx": onnx.__version__,
+        "revision": _REVISION,
+    }
+    if found := cache.find(facts):
+        return found / "graph.onnx"
+    logger.info("exporting the graph for canvas %s", canvas)
+    part = cache.begin(facts)
+    _export(loaded, canvas, part / "graph.onnx")
+    check(part / "graph.onnx")
+    return cache.commit(facts, part) / "graph.onnx"
+
+
+def _export(loaded: LoadedModel, canvas: Canvas, path: Path) -> None:
+    model = fold_batch_norm(loaded.model)
+    frames = torch.zeros(2, canvas.height, canvas.width, 3, dtype=torch.uint8)
+    batch = torch.export.Dim("batch", min=1, max=LARGEST_BATCH)
+    # inference_mode tensors cannot be traced; one eager run fills the cached crop matrices with real values
+    with torch.no_grad(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        model.prepare(frames)
+        program = torch.export.export(model, (frames,), dynamic_shapes=({0: batch},), strict=False)
+        exported = torch.onnx.export(
+            program,
+            (frames,),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["frames"],
+            output_names=list(Outputs._fields),
+            verbose=False,
+        )
+        if exported is None:
+            raise EngineError("export: torch.onnx returned nothing; update torch and onnxscript")
+        exported.save(str(path), external_data=True)
+
+
+def check(path: Path) -> None:
+    """Raise EngineError unless the graph uses its frames, has no control flow and keeps LayerNormalization whole."""
+    import onnx
+
+    graph: Any = onnx.load(str(path), load_external_data=False).graph
+    names = {node.op_type for node in graph.node}
+    if control := names & {"If", "Loop", "Scan"}:
+        raise EngineError(f"{path}: control flow in the graph: {sorted(control)}")
+    if not any("frames" in node.input for node in graph.node):
+        raise EngineError(f"{path}: the frames are not used by the graph")
+    if "LayerNormalization" not in names:
+        raise EngineError(f"{path}: LayerNormalization was decomposed")
+    if [output.name for output in graph.output] != list(Outputs._fields):
+        raise EngineError(f"{path}: outputs are {[output.name for output in graph.output]}")
