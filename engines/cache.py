@@ -65,11 +65,8 @@ class BuildCache:
 
     def entries(self) -> list[Entry]:
         """Return finished builds, by name."""
-        found = []
-        for path in sorted(self.root.glob(f"*/{_FACTS}")):
-            if not path.parent.name.endswith(".part"):
-                found.append(Entry(path.parent, json.loads(path.read_text(encoding="utf-8"))))
-        return found
+        facts = (path for path in sorted(self.root.glob(f"*/{_FACTS}")) if not path.parent.name.endswith(".part"))
+        return [Entry(path.parent, json.loads(path.read_text(encoding="utf-8"))) for path in facts]
 
     def prune(self) -> int:
         """Remove every build, finished or not; return the bytes freed."""

@@ -116,7 +116,7 @@ class HoiClip(nn.Module):
 
     def prepare(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Return the normalised images [B, 3, H, W] and CLIP crops [B, 3, S, S] of uint8 frames [B, H, W, 3]."""
-        pixels = frames.permute(0, 3, 1, 2).to(torch.float32)  # [B,3,H,W] in 0..255
+        pixels = frames.to(torch.float32).permute(0, 3, 1, 2)  # [B,3,H,W] in 0..255; TensorRT moves no uint8
         crop = clip_crop(pixels, self.config.clip.image_size)
         image = (pixels / 255.0 - self._imagenet_mean) / self._imagenet_std
         return image, (crop / 255.0 - self._clip_mean) / self._clip_std

@@ -20,6 +20,7 @@ from stream.commands import (
     convert,
     demo,
     doctor,
+    engine,
     evaluate,
     image,
     run,
@@ -60,6 +61,7 @@ for function, panel in (
 ):
     app.command(rich_help_panel=panel)(function)
 app.add_typer(evaluate.app, name="eval", rich_help_panel=LEARN)
+app.add_typer(engine.app, name="engine", rich_help_panel=SET_UP)
 
 
 def _version(value: bool) -> None:
