@@ -7,6 +7,7 @@ import hashlib
 import math
 import pickle
 import re
+import struct
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -58,6 +59,18 @@ _HEADS = frozenset(
         "eval_visual_projection.weight",
     }
 )
+# What `torch.load` raises for damaged files: its reader of old files checks little and trips over what it finds.
+_DAMAGE = (
+    RuntimeError,
+    EOFError,
+    ValueError,
+    LookupError,
+    OSError,
+    AssertionError,
+    TypeError,
+    AttributeError,
+    struct.error,
+)
 _DEAD = re.compile(
     r"transformer\.interaction_decoder\.|hoi_class_fc\.|transformer\.inter_guided_embedd\.|.*\.norm4\.|.*\.dropout\."
     r"|.*num_batches_tracked$|clip_model\.(input_resolution|context_length|vocab_size)$"
@@ -103,7 +116,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         raise InputError(
             f"{path}: {reason}; expected a checkpoint of plain tensors, download it again from its authors"
         ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+    except _DAMAGE as error:
         raise InputError(f"{path}: cannot be read: truncated or not a PyTorch checkpoint; download it again") from error
     model = data.get("model", data) if isinstance(data, dict) else None
     if not isinstance(model, dict) or not model or not all(isinstance(v, Tensor) for v in model.values()):
@@ -140,7 +153,9 @@ def convert(official: Mapping[str, Tensor], where: str, *, vocabulary: str | Non
             f"{where}: {config.num_interactions} interactions and {config.num_verbs} verbs; "
             f"vocabulary {known.name} has {len(known.interactions)} and {len(known.verbs)}"
         )
-    return Converted(config, variant, weights, _classifiers(official, config, where), known, dropped)
+    classifiers = _classifiers(official, config, where)
+    dropped += [key for key in official if key in _HEADS - set(_heads(official))]
+    return Converted(config, variant, weights, classifiers, known, dropped)
 
 
 def build(converted: Converted) -> tuple[HoiClip, Classifiers]:
@@ -175,7 +190,7 @@ def convert_detr(official: Mapping[str, Tensor], where: str) -> dict[str, Tensor
     config = hoiclip_r50_hico()
     kept = {key: value for key, value in weights.items() if not _beyond(key, config.decoder_layers)}
     kept |= {
-        key.replace("human_box_head", "object_box_head"): v
+        key.replace("human_box_head", "object_box_head"): v.clone()  # safetensors refuses shared memory
         for key, v in kept.items()
         if key.startswith("human_box_head")
     }
@@ -216,9 +231,10 @@ def _rename(
 
 def _config(official: Mapping[str, Tensor], where: str, vocabulary: str | None) -> tuple[ModelConfig, str]:
     zero_shot = "eval_visual_projection.weight" in official
-    rows = official["eval_visual_projection.weight" if zero_shot else "visual_projection.weight"]
-    interactions, verbs = len(rows), len(_need(official, "verb_projection.weight", where))
-    objects = len(_need(official, "obj_visual_projection.weight", where)) - 1
+    rows, *_ = _heads(official)
+    interactions = len(_matrix(official, rows, where))
+    verbs = len(_matrix(official, "verb_projection.weight", where))
+    objects = len(_matrix(official, "obj_visual_projection.weight", where)) - 1
     base = next(
         (
             c
@@ -233,7 +249,7 @@ def _config(official: Mapping[str, Tensor], where: str, vocabulary: str | None) 
             "nor V-COCO (263, 29)"
         )
     base = base or replace(hoiclip_r50_hico(), vocabulary=str(vocabulary))
-    queries = _need(official, "query_embed_h.weight", where)
+    queries = _matrix(official, "query_embed_h.weight", where)
     config = replace(
         base,
         num_objects=objects,
@@ -259,6 +275,20 @@ def _need(official: Mapping[str, Tensor], key: str, where: str) -> Tensor:
     return official[key]
 
 
+def _matrix(official: Mapping[str, Tensor], key: str, where: str) -> Tensor:
+    value = _need(official, key, where)
+    if value.ndim != 2:
+        raise InputError(f"{where}: `{key}` has shape {list(value.shape)}, expected two dimensions")
+    return value
+
+
+def _heads(official: Mapping[str, Tensor]) -> list[str]:
+    """Return the keys that inference scores with: interactions, verb table, verbs and, unless zero-shot, the bias."""
+    if "eval_visual_projection.weight" in official:
+        return ["eval_visual_projection.weight", "verb2hoi_proj_eval", "verb_projection.weight"]
+    return ["visual_projection.weight", "verb2hoi_proj", "verb_projection.weight", "visual_projection.bias"]
+
+
 def _check(config: ModelConfig, weights: Mapping[str, Tensor], unexpected: list[str], where: str) -> None:
     with torch.device("meta"):
         expected = {
@@ -277,19 +307,19 @@ def _check(config: ModelConfig, weights: Mapping[str, Tensor], unexpected: list[
 
 
 def _classifiers(official: Mapping[str, Tensor], config: ModelConfig, where: str) -> Classifiers:
-    zero_shot = "eval_visual_projection.weight" in official
-    text = _need(official, "eval_visual_projection.weight" if zero_shot else "visual_projection.weight", where).float()
-    bias = torch.zeros(len(text)) if zero_shot else _need(official, "visual_projection.bias", where).float()
-    table = _need(official, "verb2hoi_proj_eval" if zero_shot else "verb2hoi_proj", where).float()
-    verbs = _need(official, "verb_projection.weight", where).float()
-    if tuple(table.shape) != (len(verbs), len(text)):
-        raise InputError(f"{where}: the verb table has shape {list(table.shape)}, expected {[len(verbs), len(text)]}")
+    interactions, verbs, embed = config.num_interactions, config.num_verbs, config.clip.embed_dim
+    keys = _heads(official)
+    shapes = ([interactions, embed], [verbs, interactions], [verbs, embed], [interactions])
+    for key, shape in zip(keys, shapes, strict=False):  # a zero-shot checkpoint has no bias
+        if list(_need(official, key, where).shape) != shape:
+            raise InputError(f"{where}: `{key}` has shape {list(official[key].shape)}, expected {shape}")
+    text, table, verb_text, *bias = (official[key].float() for key in keys)
     return Classifiers(
         interaction_text=text.numpy(),
-        interaction_bias=bias.numpy(),
-        verb_text=verbs.numpy(),
+        interaction_bias=bias[0].numpy() if bias else np.zeros(interactions, np.float32),
+        verb_text=verb_text.numpy(),
         verb_to_interaction=table.numpy(),
         logit_scale=math.exp(float(_need(official, "logit_scale", where))),
         verb_weight=config.verb_weight,
-        text_embedding=np.zeros((len(text), text.shape[1]), np.float32),
+        text_embedding=np.zeros((interactions, embed), np.float32),
     )

@@ -165,6 +165,12 @@ def assemble(config: ModelConfig, tensors: dict[str, Tensor], where: str = "weig
         raise InputError(
             f"{where}: weights do not fit {config.name}: missing {missing[:5]}, unexpected {unexpected[:5]}"
         )
+    for name, value in model.state_dict().items():
+        if name in tensors and tensors[name].shape != value.shape:
+            raise InputError(
+                f"{where}: `{name}` has shape {list(tensors[name].shape)}, expected {list(value.shape)} "
+                f"for {config.name}; convert the checkpoint again"
+            )
     model.load_state_dict(tensors, strict=False, assign=True)
     for name in [name for name, buffer in model.named_buffers() if buffer.is_meta]:
         owner, _, leaf = name.rpartition(".")

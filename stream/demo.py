@@ -31,6 +31,7 @@ from stream.results import spans_of
 from stream.timeline import Span, draw_timeline
 
 FPS = 8.0
+TRACKER = {"enter_score": 0.5, "smoothing_s": 0.6, "min_duration_s": 0.5, "gap_s": 2.0}  # chosen on other videos
 _SETTLE_S = 6.0  # the camera is watched this much longer than its clip: connecting and closing take a moment
 
 
@@ -64,6 +65,7 @@ def run_demo(out: Path, *, engine: str = "auto", seconds: float | None = None) -
         settings = RunConfig.model_validate(
             {
                 "engine": {"kind": engine},
+                "tracker": TRACKER,
                 "sinks": [redis_url, f"jsonl:{events_path}"],
                 "spool_dir": state / "spool",
                 "sources": [
@@ -120,16 +122,23 @@ def _print_events(url: str, stack: ExitStack) -> list[Event]:
     received: list[Event] = []
     events = subscribe(url, group="demo")
 
+    finished = threading.Event()
+
     def work() -> None:
-        for event in events:
-            received.append(event)
-            typer.echo(event_line(event))
+        try:
+            for event in events:
+                received.append(event)
+                typer.echo(event_line(event))
+        except (OSError, ValueError):  # closing under its feet ends a blocking read
+            if not finished.is_set():
+                raise
 
     thread = threading.Thread(target=work, name="subscriber", daemon=True)
     thread.start()
 
     def finish() -> None:
         time.sleep(1.0)  # what was published last is on its way
+        finished.set()
         events.close()
         thread.join(timeout=5.0)
 

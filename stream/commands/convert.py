@@ -10,7 +10,10 @@ import typer
 
 def convert(
     source: Annotated[Path, typer.Argument(help="Official checkpoint (.pth).")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Model to write, such as models/hoiclip/model.safetensors.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Model to write, .safetensors; by default beside SOURCE, under its name."),
+    ] = None,
     detr: Annotated[
         bool, typer.Option("--detr", help="SOURCE is DETR-R50: write a detector initialisation for training.")
     ] = False,
@@ -26,6 +29,7 @@ def convert(
     from hoiclip.checkpoint import convert as convert_weights
     from hoiclip.errors import InputError
 
+    out = out or source.with_suffix(".safetensors")
     if out.suffix != ".safetensors":
         raise InputError(f"--out {out}: expected a name that ends in .safetensors")
     official = read_state_dict(source)

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from hoiclip.checkpoint import convert, convert_detr, read_state_dict
 from hoiclip.config import hoiclip_r50_hico
 from hoiclip.errors import InputError
 from hoiclip.model import HoiClip
+from stream.commands.convert import convert as command
 
 MANIFEST = Path(__file__).resolve().parents[1] / "golden" / "manifest_hico.json.gz"
 
@@ -39,7 +41,8 @@ def test_hico_is_recognised_and_every_key_is_placed_or_named() -> None:
     assert converted.config == hoiclip_r50_hico()
     assert any("interaction_decoder" in key for key in converted.dropped)
     assert any(key.endswith("norm4.weight") for key in converted.dropped)
-    heads = 5  # visual_projection weight and bias, verb_projection, verb2hoi_proj and its evaluation twin
+    assert "verb2hoi_proj_eval" in converted.dropped  # for zero-shot evaluation only
+    heads = 4  # visual_projection weight and bias, verb_projection, verb2hoi_proj
     assert len(converted.weights) + len(converted.dropped) + heads == len(state)
 
 
@@ -60,6 +63,7 @@ def test_zero_shot_classifiers_replace_the_trained_ones() -> None:
     assert converted.classifiers.interaction_text.min() == 1
     assert not converted.classifiers.interaction_bias.any()
     assert converted.classifiers.verb_to_interaction.shape == (117, 600)
+    assert {"visual_projection.weight", "visual_projection.bias", "verb2hoi_proj"} < set(converted.dropped)
 
 
 def test_half_precision_becomes_single() -> None:
@@ -78,6 +82,13 @@ def test_half_precision_becomes_single() -> None:
         ),
         (lambda s: s.pop("verb_projection.weight"), "`verb_projection.weight` is missing"),
         (lambda s: s.update({"visual_projection.weight": torch.zeros(5, 512)}), "fit neither HICO-DET"),
+        (
+            lambda s: s.update({"visual_projection.weight": torch.zeros(600, 300)}),
+            r"\[600, 300\], expected \[600, 512\]",
+        ),
+        (lambda s: s.update({"visual_projection.bias": torch.zeros(7)}), r"shape \[7\], expected \[600\]"),
+        (lambda s: s.update({"verb_projection.weight": torch.zeros(117, 300)}), r"expected \[117, 512\]"),
+        (lambda s: s.update({"query_embed_h.weight": torch.zeros(64)}), r"shape \[64\], expected two dimensions"),
         (lambda s: (s.clear(), s.update({"class_embed.weight": torch.zeros(92, 256)})), "a DETR checkpoint.*--detr"),
         (lambda s: (s.clear(), s.update({"layer": torch.zeros(1)})), "not a HOICLIP checkpoint"),
     ],
@@ -121,6 +132,19 @@ def test_a_file_that_is_no_checkpoint_is_refused_and_runs_nothing(tmp_path: Path
     assert not marker.exists()
 
 
+def test_damage_anywhere_in_a_file_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "damaged.pth"
+    torch.save({"model": {"a": torch.zeros(8)}}, path, _use_new_zipfile_serialization=False)
+    good = path.read_bytes()
+    refused = 0
+    for cut in range(len(good)):
+        path.write_bytes(good[:cut])
+        with pytest.raises(InputError) as caught:
+            read_state_dict(path)
+        refused += "\n" not in str(caught.value)
+    assert refused == len(good)
+
+
 def test_the_options_a_training_script_stores_beside_the_weights_are_no_code(tmp_path: Path) -> None:
     path = tmp_path / "official.pth"
     torch.save(
@@ -129,7 +153,7 @@ def test_the_options_a_training_script_stores_beside_the_weights_are_no_code(tmp
     assert list(read_state_dict(path)) == ["a"]
 
 
-def test_detr_gives_a_detector_to_begin_with() -> None:
+def test_detr_gives_a_detector_to_begin_with(tmp_path: Path) -> None:
     config = hoiclip_r50_hico()
     with torch.device("meta"):
         ours = HoiClip(config).state_dict()
@@ -147,7 +171,10 @@ def test_detr_gives_a_detector_to_begin_with() -> None:
             detr["bbox_embed." + key.removeprefix("human_box_head.")] = torch.zeros(value.shape)
         elif key.startswith("input_proj."):
             detr[key] = torch.zeros(value.shape)
-    weights = convert_detr(detr, "detr.pth")
+    source = tmp_path / "detr-r50.pth"
+    torch.save({"model": detr}, source)
+    command(source, detr=True)
+    weights = load_file(tmp_path / "detr-r50.safetensors")
     assert "object_box_head.layers.2.weight" in weights
     assert not any(".layers.5." in key and key.startswith("instance") for key in weights)
     with pytest.raises(InputError, match="not a DETR checkpoint"):

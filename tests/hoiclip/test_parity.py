@@ -39,7 +39,7 @@ def published(golden: parity.Arrays) -> tuple[HoiClip, Classifiers]:
     batch_norm = dict(np.load(GOLDEN / "batch_norm_statistics.npz"))
     converted = parity.convert_manifest(GOLDEN / "manifest_hico.json.gz", golden, batch_norm)
     assert converted.variant == "HICO-DET"
-    assert len(converted.dropped) == 67
+    assert len(converted.dropped) == 68
     model = assemble(converted.config, converted.weights)
     prompts = [interaction.prompt for interaction in converted.vocabulary.interactions]
     rows = np.zeros_like(converted.classifiers.text_embedding)
