@@ -30,11 +30,7 @@ def choose() -> Choice:
 
     if torch.cuda.is_available():
         name = torch.cuda.get_device_name(0)
-        if _has("tensorrt"):
-            return Choice("tensorrt", f"{name} and TensorRT are present")
-        if _has("tensorrt_rtx_bindings") and torch.cuda.get_device_capability(0) != (9, 0):
-            return Choice("tensorrt-rtx", f"{name} and TensorRT-RTX are present")
-        return Choice("torch", f"{name} is present, TensorRT is not installed")
+        return Choice("torch", f"{name} is present")
     if _has("openvino"):
         return Choice("openvino", "no NVIDIA GPU; OpenVINO is the fastest exact engine on CPUs")
     return Choice("torch", "no NVIDIA GPU and no OpenVINO (pip install 'hoistream[engines]')")
@@ -90,9 +86,9 @@ def open_engine(
         if precision not in (None, "fp32"):
             raise EngineUnavailableError(f"onnxruntime: precision {precision!r} is not fp32, the only one it runs here")
         return OnnxRuntimeEngine(loaded, canvas, max_batch, cache_dir=cache_dir, threads=threads)
-    raise EngineUnavailableError(
-        f"unknown engine {kind!r}; choose auto, torch, openvino, onnxruntime, tensorrt, tensorrt-rtx or null"
-    )
+    if kind in ("tensorrt", "tensorrt-rtx"):
+        raise EngineUnavailableError(f"{kind}: plans cannot be run by this version; choose torch or openvino")
+    raise EngineUnavailableError(f"unknown engine {kind!r}; choose auto, torch, openvino, onnxruntime or null")
 
 
 def _has(module: str) -> bool:
