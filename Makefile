@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: help setup demo test check bench bench-gpu clean
+.PHONY: help setup demo test check bench clean
 
 help:
 	@sed -n "s|^#   ||p" Makefile
@@ -42,9 +42,6 @@ check: $(STAMP)
 
 bench: $(STAMP)
 	@$(BIN)/python -m benchmarks
-
-bench-gpu: $(STAMP)
-	@$(BIN)/python benchmarks/gpu.py
 
 clean:
 	rm -rf $(VENV) out .mypy_cache .ruff_cache .pytest_cache
