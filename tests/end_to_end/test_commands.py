@@ -88,6 +88,6 @@ def test_the_demonstration_runs_and_scores_itself(tmp_path: Path) -> None:
     document = json.loads(result.stdout[result.stdout.index("{\n") :])
     assert document["frames"]["recording"] > 150
     assert document["frames"]["camera"] > 0
-    assert document["recall"] >= 0.4  # measured 0.57
+    assert document["recall"] >= 0.5
     for name in ("demo.annotated.mp4", "events.jsonl", "timeline.png"):
         assert (tmp_path / "demo" / name).stat().st_size > 1000
