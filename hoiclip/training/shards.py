@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,9 +15,11 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from hoiclip.errors import InputError
+from hoiclip.synthetic.clip_pictures import draw_clip_pictures
 from hoiclip.synthetic.scene import Split, draw_picture
 
 SHARD = 2000  # pictures a file
+A_CLIP = 16  # frames taken of one clip
 
 
 class Shards(NamedTuple):
@@ -44,14 +46,18 @@ def draw_shards(
     height: int = 256,
     width: int = 448,
     split: Split = "train",
+    clips: bool = False,
     workers: int = 2,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Draw `count` pictures from seeds `first_seed`… into `directory`; shards that exist already are kept."""
+    """Draw `count` pictures from seeds `first_seed`… into `directory`; shards that exist already are kept.
+
+    With `clips` they are frames of clips, 16 of each, from clip seeds `first_seed`….
+    """
     directory.mkdir(parents=True, exist_ok=True)
-    starts = list(range(first_seed, first_seed + count, SHARD))
-    jobs = [(start, min(SHARD, first_seed + count - start)) for start in starts]
-    draw = partial(_draw_shard, directory, height, width, split)
+    a_seed = A_CLIP if clips else 1
+    jobs = [(first_seed + start // a_seed, min(SHARD, count - start)) for start in range(0, count, SHARD)]
+    draw = partial(_draw_shard, directory, height, width, split, clips)
     done = 0
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
         for _ in pool.imap_unordered(draw, jobs):
@@ -60,21 +66,33 @@ def draw_shards(
                 progress(done, len(jobs))
 
 
-def _draw_shard(directory: Path, height: int, width: int, split: Split, job: tuple[int, int]) -> None:
+def _draw_shard(directory: Path, height: int, width: int, split: Split, clips: bool, job: tuple[int, int]) -> None:
     cv2.setNumThreads(1)
     first, count = job
-    pixels_path, notes_path = directory / f"{split}-{first:09d}.npy", directory / f"{split}-{first:09d}.json"
+    stem = f"{split}{'-clips' if clips else ''}-{first:09d}"
+    pixels_path, notes_path = directory / f"{stem}.npy", directory / f"{stem}.json"
     if notes_path.exists():  # written last
         return
     part = pixels_path.with_suffix(".part")
     pixels = open_memmap(part, mode="w+", dtype=np.uint8, shape=(count, height, width, 3))
     notes = []
-    for i in range(count):
-        pixels[i], annotation = draw_picture(first + i, height, width, split)
+    for i, (picture, annotation) in enumerate(_drawn(first, count, height, width, split, clips)):
+        pixels[i] = picture
         notes.append(annotation)
     pixels.flush()
     part.replace(pixels_path)
     notes_path.write_text(json.dumps(notes), encoding="utf-8")
+
+
+def _drawn(
+    first: int, count: int, height: int, width: int, split: Split, clips: bool
+) -> Iterator[tuple[NDArray[np.uint8], dict[str, Any]]]:
+    if clips:
+        for start in range(0, count, A_CLIP):
+            yield from draw_clip_pictures(first + start // A_CLIP, min(A_CLIP, count - start), height, width, split)
+        return
+    for seed in range(first, first + count):
+        yield draw_picture(seed, height, width, split)
 
 
 def open_shards(directory: Path, limit: int | None = None) -> Shards:
