@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import platform
 import time
@@ -9,12 +10,15 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
 
+from engines.errors import EngineError
 from engines.registry import open_engine
 from engines.torch_engine import TorchEngine
 from hoiclip.types import Canvas, Engine
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
     from hoiclip.weights import LoadedModel
 
 _SIDE = 2048  # of the square matrices whose product is the peak
+_BASELINE = "eager-fp32"
 
 
 def measure(
@@ -37,48 +42,34 @@ def measure(
 ) -> dict[str, Any]:
     """Return a JSON-ready report; `kinds` are ``KIND`` or ``KIND:PRECISION``.
 
-    The baseline is the published model in eager torch, single precision, nothing folded. Every round runs each engine
-    once, so that whatever else the machine does slows all alike; compare the ratios, which are medians over rounds.
+    The baseline is the published model in eager torch, single precision, nothing folded. Each engine has a process of
+    its own, so that no runtime's waiting threads slow another. Every round runs each engine once untimed and once
+    timed, so that whatever else the machine does slows all alike; compare the ratios, which are medians over rounds.
     """
     flop = count_flop(loaded, canvas)
-    frames = np.random.default_rng(0).integers(0, 256, (max(batches), canvas.height, canvas.width, 3), np.uint8)
     results: list[dict[str, Any]] = []
-    peaks: dict[str, list[float]] = {}
-    products = _products(threads)
     with ExitStack() as stack:
-        baseline: Engine = TorchEngine(loaded.model, canvas, max(batches), threads=threads, fold=False)
-        engines: list[Engine] = [stack.enter_context(baseline)]
-        for kind in kinds:
-            name, _, precision = kind.partition(":")
-            engine = open_engine(
-                name,
-                loaded,
-                canvas,
-                max_batch=max(batches),
-                precision=precision or None,
-                cache_dir=cache_dir,
-                threads=threads,
-            )
-            engines.append(stack.enter_context(engine))
-        labels = ["eager-fp32", *(engine.name for engine in engines[1:])]
+        runners = [
+            stack.enter_context(_Runner(str(loaded.path), canvas, kind, max(batches), threads, cache_dir))
+            for kind in (_BASELINE, *kinds)
+        ]
+        products = {
+            precision: stack.enter_context(_Runner(None, canvas, precision, 1, threads, None))
+            for precision in (("fp32", "bf16") if _has_openvino() else ())
+        }
+        peaks: dict[str, list[float]] = {name: [] for name in products}
         for batch in batches:
-            seconds = np.empty((rounds, len(engines)))
-            for engine in engines:
-                engine.infer(frames[:batch])
+            seconds = np.empty((rounds, len(runners)))
             for turn in range(rounds):
-                for index, engine in enumerate(engines):
-                    began = time.perf_counter()
-                    engine.infer(frames[:batch])
-                    seconds[turn, index] = time.perf_counter() - began
+                for index, runner in enumerate(runners):
+                    seconds[turn, index] = runner.seconds(batch)
                 for name, product in products.items():
-                    began = time.perf_counter()
-                    product()
-                    peaks.setdefault(name, []).append(2 * _SIDE**3 / (time.perf_counter() - began) / 1e9)
-            for index, label in enumerate(labels):
+                    peaks[name].append(2 * _SIDE**3 / product.seconds(1) / 1e9)
+            for index, runner in enumerate(runners):
                 middle = float(np.median(seconds[:, index]))
                 results.append(
                     {
-                        "engine": label,
+                        "engine": runner.name,
                         "batch": batch,
                         "median_ms": 1000 * middle,
                         "p90_ms": 1000 * float(np.percentile(seconds[:, index], 90)),
@@ -92,11 +83,91 @@ def measure(
         "model": {"name": loaded.model.config.name, "weights": loaded.fingerprint},
         "canvas": str(canvas),
         "gflop_per_frame": flop / 1e9,
-        "baseline": "eager-fp32",
+        "baseline": _BASELINE,
         "rounds": rounds,
         "peak_gflop_per_s": {name: float(np.max(rates)) for name, rates in peaks.items()},
         "results": results,
     }
+
+
+class _Runner:
+    """An engine, or a matrix product if there is no model, in a process of its own."""
+
+    def __init__(
+        self, model: str | None, canvas: Canvas, kind: str, max_batch: int, threads: int | None, cache_dir: Path | None
+    ) -> None:
+        context = get_context("spawn")
+        self._pipe, other = context.Pipe()
+        arguments = (other, model, canvas, kind, max_batch, threads, cache_dir)
+        self._process = context.Process(target=_serve, args=arguments, daemon=True)
+        self._process.start()
+        other.close()
+        self.name = self._answer()
+
+    def seconds(self, batch: int) -> float:
+        """Return how long one run of `batch` frames takes."""
+        self._pipe.send(batch)
+        return float(self._answer())
+
+    def _answer(self) -> Any:
+        try:
+            answer = self._pipe.recv()
+        except EOFError:
+            raise EngineError("engine bench: a measuring process ended; its message is above") from None
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pipe.close()  # ends its loop
+        self._process.join()
+
+
+def _serve(
+    pipe: Connection,
+    model: str | None,
+    canvas: Canvas,
+    kind: str,
+    max_batch: int,
+    threads: int | None,
+    cache_dir: Path | None,
+) -> None:
+    try:
+        run, name = (
+            _product(kind, threads) if model is None else _runnable(model, canvas, kind, max_batch, threads, cache_dir)
+        )
+        pipe.send(name)
+        while True:
+            batch = pipe.recv()
+            run(batch)
+            began = time.perf_counter()
+            run(batch)
+            pipe.send(time.perf_counter() - began)
+    except EOFError:
+        return
+    except Exception as error:
+        pipe.send(error)
+
+
+def _runnable(
+    path: str, canvas: Canvas, kind: str, max_batch: int, threads: int | None, cache_dir: Path | None
+) -> tuple[Callable[[int], Any], str]:
+    from hoiclip.weights import load_model
+
+    loaded = load_model(Path(path))
+    engine: Engine
+    if kind == _BASELINE:
+        engine = TorchEngine(loaded.model, canvas, max_batch, threads=threads, fold=False)
+    else:
+        name, _, precision = kind.partition(":")
+        engine = open_engine(
+            name, loaded, canvas, max_batch=max_batch, precision=precision or None, cache_dir=cache_dir, threads=threads
+        )
+    frames = np.random.default_rng(0).integers(0, 256, (max_batch, canvas.height, canvas.width, 3), np.uint8)
+    return lambda batch: engine.infer(frames[:batch]), kind if kind == _BASELINE else engine.name
 
 
 def count_flop(loaded: LoadedModel, canvas: Canvas) -> int:
@@ -108,25 +179,25 @@ def count_flop(loaded: LoadedModel, canvas: Canvas) -> int:
     return int(counter.get_total_flops())
 
 
-def _products(threads: int | None) -> dict[str, Callable[[], Any]]:
-    """Return square matrix products by oneDNN through OpenVINO, by precision; none without OpenVINO."""
-    try:
-        import openvino as ov
-        from openvino import opset13 as op
-    except ImportError:
-        return {}
+def _has_openvino() -> bool:
+    return importlib.util.find_spec("openvino") is not None
+
+
+def _product(precision: str, threads: int | None) -> tuple[Callable[[int], Any], str]:
+    """Return a square matrix product by oneDNN through OpenVINO."""
+    import openvino as ov
+    from openvino import opset13 as op
+
     a = op.parameter([_SIDE, _SIDE], np.float32)
     weight = op.constant(np.random.default_rng(0).normal(size=(_SIDE, _SIDE)).astype(np.float32))
     model = ov.Model([op.matmul(a, weight, False, True)], [a], "product")
     values = np.random.default_rng(1).normal(size=(_SIDE, _SIDE)).astype(np.float32)
     options: dict[str, Any] = {} if threads is None else {"INFERENCE_NUM_THREADS": threads}
-    products = {}
-    for name, hint in (("fp32", "f32"), ("bf16", "bf16")):
-        request = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": hint, **options})
-        request = request.create_infer_request()
-        request.infer([values])
-        products[name] = request.infer
-    return products
+    hint = {"fp32": "f32", "bf16": "bf16"}[precision]
+    request = (
+        ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": hint, **options}).create_infer_request()
+    )
+    return lambda _: request.infer([values], share_inputs=True), precision
 
 
 def _machine() -> dict[str, str]:

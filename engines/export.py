@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor, nn
 
 from engines.cache import BuildCache
 from engines.errors import EngineError, EngineUnavailableError
@@ -17,18 +18,21 @@ from engines.torch_engine import fold_batch_norm
 from hoiclip.types import Canvas, Outputs
 
 if TYPE_CHECKING:
+    from hoiclip.model import HoiClip
     from hoiclip.weights import LoadedModel
 
 logger = logging.getLogger(__name__)
+BORDERS = ("projected", "memory", "clip_tokens")  # values inside the graph that end a group of layers; see Features
 OPSET = 20
 LARGEST_BATCH = 64
-_REVISION = 2  # raise when the exported graph changes for the same weights
+_REVISION = 4  # raise when the exported graph changes for the same weights
 
 
 def export(loaded: LoadedModel, canvas: Canvas, cache_dir: Path | None = None) -> Path:
     """Return the ONNX file of a model and canvas, exporting it unless it is cached; weights lie beside it.
 
-    Input `frames` uint8 [B, H, W, 3] with 1 <= B <= 64; outputs are named by the fields of `hoiclip.types.Outputs`.
+    Input `frames` uint8 [B, H, W, 3] with 1 <= B <= 64; outputs are named by the fields of `hoiclip.types.Outputs`,
+    values between groups of layers by `BORDERS`.
     Raises EngineUnavailableError without onnx, and EngineError when the exported graph is not what engines need.
     """
     try:
@@ -56,27 +60,51 @@ def export(loaded: LoadedModel, canvas: Canvas, cache_dir: Path | None = None) -
     return cache.commit(facts, part) / "graph.onnx"
 
 
+class _Named(nn.Module):
+    """The model, whose borders are outputs for as long as the export lasts, so that they get names."""
+
+    def __init__(self, model: HoiClip) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, frames: Tensor) -> tuple[Tensor, ...]:
+        """Return the outputs, then the borders."""
+        features = self.model.features(*self.model.prepare(frames))
+        return (*self.model.heads(features, last_only=True), *(getattr(features, name) for name in BORDERS))
+
+
 def _export(loaded: LoadedModel, canvas: Canvas, path: Path) -> None:
     model = fold_batch_norm(loaded.model)
     frames = torch.zeros(2, canvas.height, canvas.width, 3, dtype=torch.uint8)
     batch = torch.export.Dim("batch", min=1, max=LARGEST_BATCH)
-    # inference_mode tensors cannot be traced; one eager run fills the cached crop matrices with real values
+    # one eager run fills the cached crop matrices and positions with real values, which tracing would take for fakes
     with torch.no_grad(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
-        model.prepare(frames)
-        program = torch.export.export(model, (frames,), dynamic_shapes=({0: batch},), strict=False)
+        model(frames)
+        program = torch.export.export(_Named(model), (frames,), dynamic_shapes=({0: batch},), strict=False)
         exported = torch.onnx.export(
             program,
             (frames,),
             dynamo=True,
             opset_version=OPSET,
             input_names=["frames"],
-            output_names=list(Outputs._fields),
+            output_names=[*Outputs._fields, *BORDERS],
             verbose=False,
         )
         if exported is None:
             raise EngineError("export: torch.onnx returned nothing; update torch and onnxscript")
         exported.save(str(path), external_data=True)
+    _hide_borders(path)
+
+
+def _hide_borders(path: Path) -> None:
+    """Take the borders off the graph's outputs; the values keep their names."""
+    import onnx
+
+    proto = onnx.load(str(path), load_external_data=False)
+    for output in [value for value in proto.graph.output if value.name in BORDERS]:
+        proto.graph.output.remove(output)
+    onnx.save(proto, str(path))
 
 
 def check(path: Path) -> None:
@@ -91,5 +119,8 @@ def check(path: Path) -> None:
         raise EngineError(f"{path}: the frames are not used by the graph")
     if "LayerNormalization" not in names:
         raise EngineError(f"{path}: LayerNormalization was decomposed")
+    values = {name for node in graph.node for name in node.output}
+    if missing := [name for name in BORDERS if name not in values]:
+        raise EngineError(f"{path}: the graph has no value named {', '.join(missing)}")
     if [output.name for output in graph.output] != list(Outputs._fields):
         raise EngineError(f"{path}: outputs are {[output.name for output in graph.output]}")

@@ -1,4 +1,4 @@
-"""OpenVINO: the fastest exact engine on CPUs, and Intel GPUs."""
+"""OpenVINO: the fastest engine on CPUs, exact by default, and Intel GPUs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.base import BaseEngine
+from engines.base import BaseEngine, join
 from engines.cache import BuildCache
 from engines.errors import EngineUnavailableError
 from engines.export import export
@@ -17,13 +17,20 @@ from hoiclip.types import Canvas, Outputs
 if TYPE_CHECKING:
     from hoiclip.weights import LoadedModel
 
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "mixed", "bf16", "int8"]
 
 
 class OpenVinoEngine(BaseEngine):
-    """Run the exported graph with OpenVINO.
+    """Run the exported graph with OpenVINO, frame by frame.
 
-    The precision is always set: OpenVINO's own default on CPUs with bfloat16 is bf16, which moves logits.
+    A batch is no faster on a CPU, and so each frame's result is the same in any batch. The precision is always set:
+    OpenVINO's own default on CPUs with bfloat16 is bf16, which moves logits.
+
+    * fp32: exact.
+    * mixed: backbone, encoder and CLIP tower in bf16; decoders, boxes and cosine normalisation in fp32. Measured by
+      layer group in docs/engines.md.
+    * bf16: everything.
+    * int8: mixed with an int8 backbone, which must have been calibrated (`engines.openvino_int8`).
     """
 
     def __init__(
@@ -43,25 +50,42 @@ class OpenVinoEngine(BaseEngine):
             raise EngineUnavailableError(
                 "openvino: not installed; pip install 'hoistream[engines]', or choose engine torch"
             ) from error
+        from engines.openvino_parts import GROUPS, INPUT, Parts, part
+
         core = ov.Core()
         if device not in core.available_devices:
             raise EngineUnavailableError(f"openvino: no device {device}; this machine has {core.available_devices}")
         super().__init__(f"openvino-{device.lower()}-{precision}", canvas, max_batch)
         options: dict[str, Any] = {
-            "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision],
             "PERFORMANCE_HINT": "LATENCY",
             # keyed by OpenVINO itself: graph, version, device and these options
             "CACHE_DIR": str(BuildCache(cache_dir).root / "openvino"),
         }
         if threads is not None:
             options["INFERENCE_NUM_THREADS"] = threads
-        self._request: Any = core.compile_model(str(export(loaded, canvas, cache_dir)), device, options)
-        self._request = self._request.create_infer_request()
+        graph = export(loaded, canvas, cache_dir)
+        parts = Parts(device, options)
+
+        def add(inputs: tuple[str, ...], outputs: tuple[str, ...], arithmetic: str) -> None:
+            parts.add(part(graph, canvas, inputs, outputs), inputs, outputs, arithmetic)
+
+        if precision in ("fp32", "bf16"):
+            add((INPUT,), Outputs._fields, precision)
+        elif precision == "mixed":
+            add((INPUT,), ("memory", "clip_tokens", "clip_embedding"), "bf16")
+            add(*GROUPS["decoders"], "fp32")
+        else:
+            from engines.openvino_int8 import calibrated
+
+            parts.add(core.read_model(str(calibrated(loaded, canvas, cache_dir))), *GROUPS["backbone"], "bf16")
+            add((INPUT, "projected"), ("memory", "clip_tokens", "clip_embedding"), "bf16")
+            add(*GROUPS["decoders"], "fp32")
+        self._parts: Parts | None = parts
 
     def _run(self, frames: NDArray[np.uint8]) -> Outputs[NDArray[np.float32]]:
-        self._request.infer({"frames": frames}, share_inputs=True)
-        return Outputs(*(np.array(self._request.get_tensor(name).data, np.float32) for name in Outputs._fields))
+        assert self._parts is not None, "the engine is closed"
+        return join([self._parts.run(frames[i : i + 1]) for i in range(len(frames))])
 
     def close(self) -> None:
-        """Free the compiled graph."""
-        self._request = None
+        """Free the compiled graphs."""
+        self._parts = None

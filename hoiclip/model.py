@@ -17,7 +17,7 @@ from hoiclip.backbone import Backbone
 from hoiclip.clip_tower import ClipTowers
 from hoiclip.config import ModelConfig
 from hoiclip.interaction import InteractionDecoder
-from hoiclip.position import sine_position
+from hoiclip.position import full_position, sine_position
 from hoiclip.resample import clip_crop
 from hoiclip.transformer import Encoder, InstanceDecoder
 from hoiclip.types import Outputs
@@ -142,11 +142,11 @@ class HoiClip(nn.Module):
         batch, _, height, width = projected.shape
         if mask is None:
             padding = None
-            grid = torch.zeros(1, height, width, dtype=torch.bool, device=image.device)
+            position = full_position(height, width, self.config.d_model).to(projected)  # [1,h*w,D]
         else:
             grid = F.interpolate(mask[:, None].to(torch.float32), size=(height, width), mode="nearest")[:, 0] > 0.5
             padding = grid.flatten(1)
-        position = sine_position(grid, self.config.d_model).to(projected.dtype)  # [B or 1,h*w,D]
+            position = sine_position(grid, self.config.d_model).to(projected.dtype)  # [B,h*w,D]
         memory = self.encoder(projected.flatten(2).transpose(1, 2), position, padding)
         instances = self.instance_decoder(self.queries(batch), memory, position, padding)
         clip_tokens, clip_embedding = self.clip.image_tokens(clip_image)

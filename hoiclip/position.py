@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -27,3 +28,10 @@ def sine_position(mask: Tensor, d_model: int) -> Tensor:
         return torch.stack((angle[..., 0::2].sin(), angle[..., 1::2].cos()), dim=-1).flatten(-2)
 
     return torch.cat((interleave(y), interleave(x)), dim=-1).flatten(1, 2)
+
+
+@lru_cache(maxsize=32)
+def full_position(height: int, width: int, d_model: int) -> Tensor:
+    """Return the encoding [1, height*width, d_model] of a grid without padding: a constant, also in exported graphs."""
+    with torch.inference_mode(False), torch.no_grad():  # an inference tensor could not be traced later
+        return sine_position(torch.zeros(1, height, width, dtype=torch.bool), d_model)

@@ -32,6 +32,10 @@ def build(
     ] = None,
     max_batch: Annotated[int, typer.Option(min=1, max=64)] = 8,
     out: Annotated[Path | None, typer.Option("--out", help="tensorrt-rtx: where to write the plan.")] = None,
+    video: Annotated[
+        Path | None, typer.Option("--video", help="openvino int8: footage of your cameras to calibrate on.")
+    ] = None,
+    frames: Annotated[int, typer.Option(min=8, help="openvino int8: how many frames of it.")] = 100,
     cache_dir: CacheOption = None,
 ) -> None:
     """Compile an engine once, so that the next start finds it; or a TensorRT-RTX plan ahead of time, without a GPU.
@@ -42,6 +46,14 @@ def build(
     from hoiclip.errors import InputError
 
     loaded, size = _model(model, canvas)
+    if kind == "openvino" and precision == "int8":
+        from engines.openvino_int8 import calibrate
+
+        if video is None:
+            raise InputError("int8 is calibrated on footage: give --video FILE with what your cameras show")
+        calibrate(loaded, size, _frames(video, size, frames), cache_dir)
+    elif video is not None:
+        raise InputError("--video belongs to `engine build openvino --precision int8`")
     if target or out:
         if kind != "tensorrt-rtx" or not target or out is None:
             raise InputError("--target and --out belong together, and only to tensorrt-rtx")

@@ -12,11 +12,15 @@ from numpy.typing import NDArray
 
 from engines.errors import EngineUnavailableError
 from engines.export import export
+from engines.openvino_int8 import calibrate
+from engines.parity import compare
 from engines.registry import open_engine
 from engines.torch_engine import TorchEngine
 from hoiclip.errors import InputError
+from hoiclip.shipped import shipped
 from hoiclip.types import Canvas, Engine, Outputs
 from hoiclip.weights import LoadedModel, load_model
+from stream.commands.engine import _frames
 
 pytestmark = pytest.mark.xdist_group("engines")
 CANVAS = Canvas(128, 224)
@@ -64,6 +68,25 @@ def test_a_runtime_equals_eager_torch_at_batch_1_and_4(
     for name, expected, batch, *single in zip(Outputs._fields, eager, four, *one, strict=True):
         np.testing.assert_allclose(batch, expected, atol=1e-3, rtol=0, err_msg=name)
         np.testing.assert_allclose(np.concatenate(single), batch, atol=2e-4, rtol=0, err_msg=name)
+
+
+@pytest.mark.parametrize("precision", ["mixed", "bf16", "int8"])
+def test_lower_precision_agrees_on_the_best_pairs(precision: str, loaded: LoadedModel, cache: Path) -> None:
+    canvas = Canvas(loaded.model.config.shorter_side, loaded.model.config.longer_side)
+    frames = _frames(shipped("assets/demo.mp4"), canvas, 12)
+    if precision == "int8":
+        with pytest.raises(EngineUnavailableError, match="engine build openvino --precision int8"):
+            open_engine("openvino", loaded, canvas, precision="int8", cache_dir=cache)
+        calibrate(loaded, canvas, frames, cache)
+    with (
+        TorchEngine(loaded.model, canvas, 1, fold=False) as reference,
+        open_engine("openvino", loaded, canvas, precision=precision, cache_dir=cache) as engine,
+    ):
+        result = compare(reference, engine, frames[::3], loaded.classifier())
+        exact = open_engine("openvino", loaded, canvas, cache_dir=cache).infer(frames[:1])
+        lower = engine.infer(frames[:1])
+    assert result.top_agreement >= {"mixed": 0.97, "bf16": 0.95, "int8": 0.9}[precision]
+    assert np.abs(lower.object_logits - exact.object_logits).max() > 1e-3  # it really is another arithmetic
 
 
 def test_outputs_follow_the_frames(loaded: LoadedModel, cache: Path, frames: NDArray[np.uint8]) -> None:

@@ -1,0 +1,83 @@
+"""Cut a graph into parts that OpenVINO compiles each in its own precision.
+
+One compiled model has one precision on CPUs, so a change of precision needs two of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hoiclip.types import Canvas, Outputs
+
+INPUT = "frames"
+HINTS = {"fp32": "f32", "bf16": "bf16"}
+
+
+def part(graph: Path, canvas: Canvas, inputs: Sequence[str], outputs: Sequence[str]) -> Any:
+    """Return the OpenVINO model from `inputs` to `outputs` (ONNX value names) for one frame.
+
+    The batch is fixed to one: with a free batch a third of the time goes into shapes.
+    """
+    import openvino as ov
+    from openvino import opset13 as op
+    from openvino.passes import ConstantFolding, Manager
+
+    model = ov.Core().read_model(str(graph))
+    model.reshape({INPUT: [1, canvas.height, canvas.width, 3]})
+    manager = Manager()
+    manager.register_pass(ConstantFolding())  # shapes taken of the frames would tie every part to them
+    manager.run_passes(model)
+    ports = {name: port for node in model.get_ordered_ops() for port in node.outputs() for name in port.get_names()}
+    parameters = []
+    for name in inputs:
+        if name == INPUT:
+            parameters.append(model.inputs[0].get_node())
+            continue
+        parameter = op.parameter(ports[name].get_shape(), np.float32)
+        parameter.output(0).set_names({name})
+        for reader in ports[name].get_target_inputs():
+            reader.replace_source_output(parameter.output(0))
+        parameters.append(parameter)
+    ends = {result.input_value(0).get_any_name(): result for result in model.get_results()}
+    results = [ends.get(name) or op.result(ports[name]) for name in outputs]
+    return ov.Model(results, parameters, "part")
+
+
+class Parts:
+    """Compiled parts of one graph, run one after the other; what one gives the next may read."""
+
+    def __init__(self, device: str, options: dict[str, Any]) -> None:
+        import openvino as ov
+
+        self._core = ov.Core()
+        self._device, self._options = device, options
+        self._steps: list[tuple[Any, tuple[str, ...], tuple[str, ...]]] = []
+
+    def add(self, model: Any, inputs: Sequence[str], outputs: Sequence[str], precision: str) -> None:
+        """Compile a part with activations in `precision` (fp32 or bf16)."""
+        options = {**self._options, "INFERENCE_PRECISION_HINT": HINTS[precision]}
+        request = self._core.compile_model(model, self._device, options).create_infer_request()
+        self._steps.append((request, tuple(inputs), tuple(outputs)))
+
+    def run(self, frame: NDArray[np.uint8]) -> Outputs[NDArray[np.float32]]:
+        """Return the outputs of one frame uint8 [1, H, W, 3]; copies, since the next run overwrites them."""
+        values: dict[str, Any] = {INPUT: frame}
+        for request, inputs, outputs in self._steps:
+            request.infer([values[name] for name in inputs], share_inputs=True)
+            for index, name in enumerate(outputs):
+                values[name] = request.get_output_tensor(index).data
+        return Outputs(*(np.array(values[name], np.float32) for name in Outputs._fields))
+
+
+GROUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "backbone": ((INPUT,), ("projected",)),
+    "encoder": (("projected",), ("memory",)),
+    "clip": ((INPUT,), ("clip_tokens", "clip_embedding")),
+    "decoders": (("memory", "clip_tokens"), tuple(name for name in Outputs._fields if name != "clip_embedding")),
+}
+"""Inputs and outputs of each group of layers; see `engines.export.BORDERS`."""
