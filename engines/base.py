@@ -39,6 +39,10 @@ class BaseEngine(ABC):
 
     def infer(self, frames: NDArray[np.uint8]) -> Outputs[NDArray[np.float32]]:
         """Return the outputs for RGB frames uint8 [B, H, W, 3]; raises InputError for another shape or dtype."""
+        return self._run(self._checked(frames))
+
+    def _checked(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return the frames, contiguous; raises InputError for another shape or dtype."""
         expected = (self._canvas.height, self._canvas.width, 3)
         if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[1:] != expected:
             raise InputError(
@@ -47,7 +51,7 @@ class BaseEngine(ABC):
             )
         if not 1 <= len(frames) <= self._max_batch:
             raise InputError(f"{self._name}: expected 1 to {self._max_batch} frames, got {len(frames)}")
-        return self._run(np.ascontiguousarray(frames))
+        return np.ascontiguousarray(frames)
 
     @abstractmethod
     def _run(self, frames: NDArray[np.uint8]) -> Outputs[NDArray[np.float32]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,9 +49,9 @@ class BuildCache:
         return folder if stored == json.loads(json.dumps(facts)) else None
 
     def begin(self, facts: dict[str, Any]) -> Path:
-        """Return an empty folder to build in; hand it to `commit`."""
+        """Return an empty folder to build in, this process's own; hand it to `commit`."""
         folder = self.folder(facts)
-        part = folder.with_name(folder.name + ".part")
+        part = folder.with_name(f"{folder.name}.{os.getpid()}.part")
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
         return part
@@ -73,3 +74,13 @@ class BuildCache:
         freed = sum(file.stat().st_size for file in self.root.rglob("*") if file.is_file())
         shutil.rmtree(self.root, ignore_errors=True)
         return freed
+
+
+def file_hash(*paths: Path) -> str:
+    """Return the SHA-256 of files one after the other, its first 32 hex digits."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            while block := file.read(1 << 22):
+                digest.update(block)
+    return digest.hexdigest()[:32]

@@ -11,6 +11,7 @@ from engines.errors import EngineUnavailableError
 from hoiclip.types import Canvas, Engine
 
 if TYPE_CHECKING:
+    from engines.tensorrt_api import Flavour
     from hoiclip.weights import LoadedModel
 
 logger = logging.getLogger(__name__)
@@ -87,8 +88,15 @@ def open_engine(
             raise EngineUnavailableError(f"onnxruntime: precision {precision!r} is not fp32, the only one it runs here")
         return OnnxRuntimeEngine(loaded, canvas, max_batch, cache_dir=cache_dir, threads=threads)
     if kind in ("tensorrt", "tensorrt-rtx"):
-        raise EngineUnavailableError(f"{kind}: plans cannot be run by this version; choose torch or openvino")
-    raise EngineUnavailableError(f"unknown engine {kind!r}; choose auto, torch, openvino, onnxruntime or null")
+        from engines.tensorrt_engine import TensorRtEngine
+
+        flavour: Flavour = "tensorrt" if kind == "tensorrt" else "tensorrt-rtx"
+        return TensorRtEngine(
+            loaded, canvas, max_batch, flavour=flavour, precision=precision or "fp16", cache_dir=cache_dir
+        )
+    raise EngineUnavailableError(
+        f"unknown engine {kind!r}; choose auto, torch, openvino, onnxruntime, tensorrt, tensorrt-rtx or null"
+    )
 
 
 def _has(module: str) -> bool:

@@ -1,31 +1,41 @@
-"""Build plans with TensorRT or TensorRT-RTX, whose Python bindings offer the same names."""
+"""Build a plan from an ONNX graph with TensorRT or TensorRT-RTX."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 from engines.errors import EngineError, EngineUnavailableError
+from engines.tensorrt_api import Flavour, Messages, bindings, targets
+from engines.tensorrt_progress import BuildProgress
 
 logger = logging.getLogger(__name__)
-Flavour = Literal["tensorrt", "tensorrt-rtx"]
-_MODULES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx_bindings"}
-_INSTALL = {
-    "tensorrt": "pip install 'hoistream[tensorrt]' --extra-index-url https://pypi.nvidia.com",
-    "tensorrt-rtx": "pip install 'hoistream[tensorrt-rtx]'",
-}
+_BOUNDS = (1, 4, 16, 64)  # the largest batch of each profile
 
 
-def bindings(flavour: Flavour) -> Any:
-    """Return the flavour's module. Raises EngineUnavailableError with the install command."""
-    import importlib
+class Profile(NamedTuple):
+    """The batches one set of kernels serves; it is tuned for the largest."""
 
-    try:
-        return importlib.import_module(_MODULES[flavour])
-    except (ImportError, OSError) as error:
-        raise EngineUnavailableError(f"{flavour}: its libraries do not load ({error}); {_INSTALL[flavour]}") from error
+    smallest: int
+    largest: int
+
+
+def profiles(max_batch: int) -> tuple[Profile, ...]:
+    """Return profiles that cover batches 1 to `max_batch`: few, since each is tuned on its own."""
+    largest = [
+        min(bound, max_batch) for index, bound in enumerate(_BOUNDS) if index == 0 or _BOUNDS[index - 1] < max_batch
+    ]
+    return tuple(Profile(1 if index == 0 else largest[index - 1] + 1, top) for index, top in enumerate(largest))
+
+
+def choose_profile(batch: int, known: Sequence[Profile]) -> int:
+    """Return the index of the first profile that serves `batch`. Raises EngineError when none does."""
+    for index, profile in enumerate(known):
+        if profile.smallest <= batch <= profile.largest:
+            return index
+    raise EngineError(f"the plan has no profile for batch {batch}; it has {[tuple(p) for p in known]}; build it again")
 
 
 def build_plan(
@@ -34,45 +44,84 @@ def build_plan(
     *,
     max_batch: int,
     compute_capabilities: Sequence[str] = (),
-    workspace_gb: float = 2.0,
+    timing_cache: Path | None = None,
+    workspace_gb: float = 4.0,
+    progress: BuildProgress | None = None,
 ) -> bytes:
     """Return the serialised plan of an ONNX graph with a strongly typed network, for batches 1 to `max_batch`.
 
-    With `compute_capabilities`, such as ``("SM89",)``, TensorRT-RTX builds ahead of time and needs no GPU. Raises
-    InputError for an unknown one, EngineError with the parser's messages.
+    With `compute_capabilities`, such as ``("8.9",)``, TensorRT-RTX builds ahead of time and needs no GPU. The file
+    `timing_cache` is read, if this TensorRT and GPU accept it, and written. Raises EngineUnavailableError for an
+    unknown target, EngineError with TensorRT's messages.
     """
     trt = bindings(flavour)
-    log = trt.Logger(trt.Logger.WARNING)
-    builder = trt.Builder(log)
-    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-    parser = trt.OnnxParser(network, log)
+    messages = Messages(trt, flavour)
+    builder = trt.Builder(messages.handler)
+    network = builder.create_network(_strongly_typed(trt))
+    parser = trt.OnnxParser(network, messages.handler)
     if not parser.parse_from_file(str(graph)):
-        errors = "; ".join(str(parser.get_error(i)) for i in range(parser.num_errors))
-        raise EngineError(f"{flavour}: cannot read {graph}: {errors}")
+        errors = "; ".join(str(parser.get_error(i).desc()) for i in range(parser.num_errors))
+        raise EngineError(f"{flavour}: cannot read {graph}: {messages.failure(errors)}")
     config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, int(workspace_gb * 2**30))
-    profile = builder.create_optimization_profile()
-    frames = network.get_input(0)
-    size = tuple(frames.shape)[1:]
-    profile.set_shape(frames.name, (1, *size), (max_batch, *size), (max_batch, *size))
-    config.add_optimization_profile(profile)
+    config.clear_flag(trt.BuilderFlag.TF32)  # on by default; it rounds fp32 to 10 bits
+    _add_profiles(builder, network, config, max_batch)
     if compute_capabilities:
         _target(trt, flavour, config, compute_capabilities)
-    logger.info("%s: building %s", flavour, graph)
-    plan = builder.build_serialized_network(network, config)
+    cache = _read_timing(config, timing_cache)
+    logger.info("%s: building %s for batches 1 to %d", flavour, graph, max_batch)
+    with progress or BuildProgress() as shown:
+        monitor = shown.monitor(trt)
+        config.progress_monitor = monitor
+        plan = builder.build_serialized_network(network, config)
     if plan is None:
-        raise EngineError(f"{flavour}: the build of {graph} failed; its messages are above")
+        raise EngineError(f"{flavour}: the build of {graph} failed: {messages.failure('it was cancelled')}")
+    if cache is not None and timing_cache is not None:
+        _write(timing_cache, bytes(cache.serialize()))
     return bytes(plan)
 
 
-def _target(trt: Any, flavour: Flavour, config: Any, names: Sequence[str]) -> None:
+def _strongly_typed(trt: Any) -> int:
+    """Return the flag that TensorRT 10 needs; 11 knows nothing else and may drop the name."""
+    flag = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
+    return 0 if flag is None else 1 << int(flag)
+
+
+def _add_profiles(builder: Any, network: Any, config: Any, max_batch: int) -> None:
+    frames = network.get_input(0)
+    size = tuple(frames.shape)[1:]
+    for smallest, largest in profiles(max_batch):
+        profile = builder.create_optimization_profile()
+        profile.set_shape(frames.name, (smallest, *size), (largest, *size), (largest, *size))
+        config.add_optimization_profile(profile)
+
+
+def _target(trt: Any, flavour: Flavour, config: Any, wanted: Sequence[str]) -> None:
     if flavour != "tensorrt-rtx":
         raise EngineUnavailableError(
             "tensorrt: builds only for the GPU of this machine; use tensorrt-rtx ahead of time"
         )
-    known = [name for name in dir(trt.ComputeCapability) if name.startswith("SM")]
-    if wrong := [name for name in names if name not in known]:
-        raise EngineUnavailableError(f"tensorrt-rtx: no target {wrong[0]!r}; choose from {', '.join(known)}")
-    config.num_compute_capabilities = len(names)
-    for index, name in enumerate(names):
-        config.set_compute_capability(getattr(trt.ComputeCapability, name), index)
+    numbers = targets(trt, wanted)
+    config.num_compute_capabilities = len(numbers)
+    for index, number in enumerate(numbers):
+        config.set_compute_capability(getattr(trt.ComputeCapability, "SM" + number.replace(".", "")), index)
+
+
+def _read_timing(config: Any, path: Path | None) -> Any:
+    """Return the timing cache now attached to `config`, or None when none is kept."""
+    if path is None:
+        return None
+    cache = config.create_timing_cache(path.read_bytes() if path.is_file() else b"")
+    if cache is None or not config.set_timing_cache(cache, False):
+        logger.info("timing cache %s: of another TensorRT or GPU, begun again", path)
+        cache = config.create_timing_cache(b"")
+        if not config.set_timing_cache(cache, False):
+            return None  # no cache at all: the build measures everything
+    return cache
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    part.write_bytes(content)
+    part.replace(path)

@@ -16,7 +16,7 @@ app = typer.Typer(no_args_is_help=True, help="Build, list, prune, verify and mea
 KindArgument = Annotated[str, typer.Argument(help="auto, torch, openvino, onnxruntime, tensorrt or tensorrt-rtx.")]
 ModelOption = Annotated[Path | None, typer.Option("--model", help="Converted model; the demonstration one by default.")]
 CanvasOption = Annotated[str | None, typer.Option("--canvas", help="HEIGHTxWIDTH; the model's own by default.")]
-PrecisionOption = Annotated[str | None, typer.Option("--precision", help="The engine's exact default when not given.")]
+PrecisionOption = Annotated[str | None, typer.Option("--precision", help="The engine's default when not given.")]
 CacheOption = Annotated[Path | None, typer.Option("--cache-dir", help="The user cache when not given.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
@@ -28,10 +28,13 @@ def build(
     canvas: CanvasOption = None,
     precision: PrecisionOption = None,
     target: Annotated[
-        list[str] | None, typer.Option("--target", help="tensorrt-rtx: compute capability to build for, such as SM89.")
+        list[str] | None,
+        typer.Option("--compute-capability", "--target", help="tensorrt-rtx: build ahead of time for it, such as 8.9."),
     ] = None,
     max_batch: Annotated[int, typer.Option(min=1, max=64)] = 8,
-    out: Annotated[Path | None, typer.Option("--out", help="tensorrt-rtx: where to write the plan.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Ahead of time: a copy of the plan besides the cached one.")
+    ] = None,
     video: Annotated[
         Path | None, typer.Option("--video", help="openvino int8: footage of your cameras to calibrate on.")
     ] = None,
@@ -55,21 +58,49 @@ def build(
     elif video is not None:
         raise InputError("--video belongs to `engine build openvino --precision int8`")
     if target or out:
-        if kind != "tensorrt-rtx" or not target or out is None:
-            raise InputError("--target and --out belong together, and only to tensorrt-rtx")
-        from engines.export import export
-        from engines.tensorrt_build import build_plan
-
-        if precision not in (None, "fp32"):
-            raise InputError(f"--precision {precision}: plans are built in fp32")
-        plan = build_plan(
-            "tensorrt-rtx", export(loaded, size, cache_dir), max_batch=max_batch, compute_capabilities=target
-        )
-        out.write_bytes(plan)
-        typer.echo(f"{out}: plan for {', '.join(target)}, {size}, {len(plan) / 2**20:.1f} MiB; never run here")
+        if kind != "tensorrt-rtx" or not target:
+            raise InputError("--compute-capability and --out belong to `engine build tensorrt-rtx`, ahead of time")
+        _build_ahead(loaded, size, target, max_batch, precision or "fp16", out, cache_dir)
         return
     with open_engine(kind, loaded, size, max_batch=max_batch, precision=precision, cache_dir=cache_dir) as engine:
         typer.echo(f"{engine.name} {size}: ready")
+
+
+def _build_ahead(
+    loaded: LoadedModel,
+    canvas: Canvas,
+    targets: list[str],
+    max_batch: int,
+    precision: str,
+    out: Path | None,
+    cache_dir: Path | None,
+) -> None:
+    """Put a TensorRT-RTX plan into the cache, and a copy with what it depends on at `out`."""
+    import json
+    import shutil
+
+    from engines.tensorrt_plan import plan_for
+
+    plan = plan_for(
+        "tensorrt-rtx",
+        loaded,
+        canvas,
+        max_batch=max_batch,
+        precision=precision,
+        compute_capabilities=targets,
+        cache_dir=cache_dir,
+    )
+    path = plan.path
+    if out is not None:
+        shutil.copyfile(path, out)
+        facts = json.dumps({**plan.facts, **plan.record}, indent=2)
+        out.with_name(out.name + ".json").write_text(facts + "\n", encoding="utf-8")
+        path = out
+    capabilities = ", ".join(plan.facts["compute_capability"])
+    typer.echo(
+        f"{path}: {precision} plan for compute capability {capabilities}, {canvas}, batch 1 to {max_batch}, "
+        f"{plan.record['bytes'] / 2**20:.1f} MiB, built in {plan.record['seconds']} s; never run here"
+    )
 
 
 @app.command(name="list")

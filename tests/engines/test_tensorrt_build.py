@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import os
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from rich.console import Console
 
-from engines.errors import EngineUnavailableError
+from engines.errors import EngineError, EngineUnavailableError
 from engines.export import export
-from engines.tensorrt_build import bindings, build_plan
+from engines.tensorrt_api import Messages, bindings
+from engines.tensorrt_build import Profile, _read_timing, build_plan, choose_profile, profiles
+from engines.tensorrt_half import half_graph
+from engines.tensorrt_progress import BuildProgress
 from hoiclip.types import Canvas
 from hoiclip.weights import load_model
 
@@ -19,23 +26,120 @@ DEMO = Path(__file__).resolve().parents[2] / "models" / "demo"
 
 
 @pytest.fixture(scope="module")
-def graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def graph() -> Path:
     if importlib.util.find_spec("tensorrt_rtx_bindings") is None and not os.environ.get("CI"):
         pytest.skip("tensorrt-rtx is not installed")
-    return export(load_model(DEMO), Canvas(128, 224), tmp_path_factory.mktemp("engines"))
+    return export(load_model(DEMO), Canvas(128, 224))
 
 
-def test_a_plan_for_a_named_target_is_built_without_a_gpu(graph: Path) -> None:
-    plan = build_plan("tensorrt-rtx", graph, max_batch=4, compute_capabilities=("SM89",))
-    assert len(plan) > 2**20
+def test_a_plan_is_built_without_a_gpu_and_shows_its_progress(graph: Path) -> None:
+    shown = io.StringIO()
+    progress = BuildProgress(Console(file=shown))
+    half = half_graph(graph)
+    plan = build_plan("tensorrt-rtx", half, max_batch=4, compute_capabilities=("8.9",), progress=progress)
+    weights = half.with_name("graph.onnx.data").stat().st_size
+    assert 0.9 * weights < len(plan) < 2 * weights + 2**25
+    assert progress.completed, "the builder reported no phase"
+    assert f"building: {progress.completed[0]} took " in shown.getvalue()
+
+
+def test_a_cancelled_build_raises(graph: Path) -> None:
+    progress = BuildProgress(Console(file=io.StringIO()))
+    progress.cancel()
+    with pytest.raises(EngineError, match=r"the build of .* failed"):
+        build_plan("tensorrt-rtx", graph, max_batch=1, compute_capabilities=("8.9",), progress=progress)
 
 
 def test_an_unknown_target_is_refused_with_those_known(graph: Path) -> None:
-    with pytest.raises(EngineUnavailableError, match=r"SM90.*SM89"):
+    with pytest.raises(EngineUnavailableError, match=r"SM90; it knows .*8\.9"):
         build_plan("tensorrt-rtx", graph, max_batch=1, compute_capabilities=("SM90",))
+
+
+def test_a_graph_that_cannot_be_read_gives_the_parsers_reason(graph: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "graph.onnx"
+    broken.write_bytes(graph.read_bytes()[:1000])
+    with pytest.raises(EngineError, match=r"tensorrt-rtx: cannot read .*graph\.onnx: .*\w+"):
+        build_plan("tensorrt-rtx", broken, max_batch=1, compute_capabilities=("8.9",))
 
 
 @pytest.mark.skipif(importlib.util.find_spec("tensorrt") is not None, reason="tensorrt is installed")
 def test_missing_libraries_name_the_install_command() -> None:
     with pytest.raises(EngineUnavailableError, match="pip install"):
         bindings("tensorrt")
+
+
+@pytest.mark.parametrize("max_batch", [1, 2, 4, 5, 8, 32, 64])
+def test_every_batch_has_one_profile_tuned_for_its_largest(max_batch: int) -> None:
+    known = profiles(max_batch)
+    assert [batch for profile in known for batch in range(profile.smallest, profile.largest + 1)] == [
+        *range(1, max_batch + 1)
+    ]
+    for batch in range(1, max_batch + 1):
+        chosen = known[choose_profile(batch, known)]
+        assert chosen.smallest <= batch <= chosen.largest
+
+
+def test_a_batch_that_no_profile_serves_is_refused() -> None:
+    assert profiles(8) == (Profile(1, 1), Profile(2, 4), Profile(5, 8))
+    with pytest.raises(EngineError, match="no profile for batch 9"):
+        choose_profile(9, profiles(8))
+
+
+def test_nested_phases_indent_and_only_the_outermost_is_reported() -> None:
+    shown = io.StringIO()
+    progress = BuildProgress(Console(file=shown))
+    progress.start("build", None, 2)
+    progress.start("tactics", "build", 3)
+    assert progress.step("tactics", 0)
+    progress.finish("tactics")
+    progress.finish("never begun")
+    progress.finish("build")
+    assert progress.completed == ["build"]
+    assert shown.getvalue().startswith("building: build took ") and "tactics" not in shown.getvalue()
+
+
+def test_phases_are_bars_in_a_terminal() -> None:
+    shown = io.StringIO()
+    with BuildProgress(Console(file=shown, force_terminal=True, width=80)) as progress:
+        progress.start("choosing kernels", None, 4)
+        progress.step("choosing kernels", 1)
+        progress._bars.refresh() if progress._bars else None
+        progress.finish("choosing kernels")
+    assert "choosing kernels" in shown.getvalue() and "50 %" in shown.getvalue()
+
+
+class Timings:
+    """A builder configuration that accepts a timing cache of one content only."""
+
+    def __init__(self, accepted: bytes) -> None:
+        self.accepted, self.attached = accepted, b"none"
+
+    def create_timing_cache(self, content: bytes) -> bytes:
+        return content
+
+    def set_timing_cache(self, cache: bytes, ignore_mismatch: bool) -> bool:
+        assert not ignore_mismatch, "timings of another GPU would mislead"
+        if cache not in (b"", self.accepted):
+            return False
+        self.attached = cache
+        return True
+
+
+def test_a_timing_cache_of_another_machine_is_begun_again(tmp_path: Path) -> None:
+    path = tmp_path / "timing"
+    path.write_bytes(b"ours")
+    config: Any = Timings(b"ours")
+    assert _read_timing(config, path) == config.attached == b"ours"
+    path.write_bytes(b"theirs")
+    assert _read_timing(config, path) == config.attached == b""
+    assert _read_timing(config, None) is None
+
+
+def test_errors_are_kept_for_the_exception() -> None:
+    severity = SimpleNamespace(INTERNAL_ERROR=0, ERROR=1, WARNING=2, INFO=3, VERBOSE=4)
+    base = type("ILogger", (), {"Severity": severity, "__init__": lambda self: None})
+    messages = Messages(SimpleNamespace(ILogger=base), "tensorrt")
+    assert messages.failure("no reason") == "no reason"
+    messages.handler.log(2, "slow")
+    messages.handler.log(1, "layer 3:\n unsupported")
+    assert messages.failure("no reason") == "layer 3: unsupported"

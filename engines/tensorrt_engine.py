@@ -1,0 +1,104 @@
+"""TensorRT and TensorRT-RTX: the engines for NVIDIA GPUs, from a plan that is built once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.base import BaseEngine
+from engines.cuda_buffers import SLOTS, TorchCuda
+from engines.errors import EngineError
+from engines.tensorrt_api import Flavour, bindings
+from engines.tensorrt_plan import plan_for
+from engines.tensorrt_runtime import PlanRunner
+from hoiclip.config import ModelConfig
+from hoiclip.types import Canvas, Outputs
+
+if TYPE_CHECKING:
+    from hoiclip.weights import LoadedModel
+
+
+class TensorRtEngine(BaseEngine):
+    """Run a plan on this machine's GPU, built when none in the cache fits.
+
+    fp16 keeps pixels, LayerNorm, softmax and heads in single precision (`engines.tensorrt_half`); fp32 is exact,
+    without TF32. A batch is uploaded from pinned memory and computed as one CUDA graph a batch size.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        canvas: Canvas,
+        max_batch: int = 8,
+        *,
+        flavour: Flavour,
+        precision: str = "fp16",
+        cache_dir: Path | None = None,
+    ) -> None:
+        trt, device = bindings(flavour), TorchCuda(flavour)
+        super().__init__(f"{flavour}-cuda-{precision}", canvas, max_batch)
+        plan = plan_for(
+            flavour, loaded, canvas, max_batch=max_batch, precision=precision, gpu=device.gpu, cache_dir=cache_dir
+        )
+        self._runner: PlanRunner | None = PlanRunner(
+            trt,
+            flavour,
+            plan.path.read_bytes(),
+            canvas,
+            max_batch,
+            output_shapes(loaded.model.config),
+            device,
+            runtime_cache=plan.path.with_name("kernels.cache") if flavour == "tensorrt-rtx" else None,
+        )
+
+    def _run(self, frames: NDArray[np.uint8]) -> Outputs[NDArray[np.float32]]:
+        runner = self._open()
+        if runner.under_way:
+            raise EngineError(f"{self.name}: `infer` inside `infer_all` would take its outputs; finish that first")
+        runner.submit(frames)
+        return runner.collect()
+
+    def infer_all(self, batches: Iterable[NDArray[np.uint8]]) -> Iterator[Outputs[NDArray[np.float32]]]:
+        """Yield the outputs of each batch, in order, uploading the next one while one is computed.
+
+        A batch may be changed once the next is asked for. Raises InputError as `infer` does.
+        """
+        runner = self._open()
+        try:
+            for frames in batches:
+                if runner.under_way == SLOTS:
+                    yield runner.collect()
+                runner.submit(self._checked(frames))
+            while runner.under_way:
+                yield runner.collect()
+        finally:
+            while runner.under_way:  # given up half-way: nobody else may get these
+                runner.collect()
+
+    def _open(self) -> PlanRunner:
+        if self._runner is None:
+            raise EngineError(f"{self.name}: the engine is closed")
+        return self._runner
+
+    def close(self) -> None:
+        """Free the plan and its memory."""
+        if self._runner is not None:
+            self._runner.close()
+            self._runner = None
+
+
+def output_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each output of one frame, by name."""
+    queries, embedding = config.num_queries, config.clip.embed_dim
+    return Outputs(
+        human_boxes=(queries, 4),
+        object_boxes=(queries, 4),
+        object_logits=(queries, config.num_objects + 1),
+        interaction_embeddings=(queries, embedding),
+        verb_embeddings=(queries, embedding),
+        clip_embedding=(embedding,),
+    )._asdict()
