@@ -12,11 +12,12 @@ from stream.motion import HUMAN, BoxTracks
 
 # Distances are 1 - IoU + (centre distance / enclosing diagonal)^2: 0 equal, 1 about touching, towards 2 far
 # apart. The limits are the best of a dozen on noisy detections made from the procedural world's truth.
-MAX_HUMAN_DISTANCE = 1.0
-MAX_OBJECT_DISTANCE = 1.4  # small things leave their own box between two frames
+MAX_HUMAN_DISTANCE = 1.2
+MAX_OBJECT_DISTANCE = 1.5  # small things leave their own box between two frames
 SAME_BOX_IOU = 0.5  # boxes of one frame that overlap more show one human, or one object of a class
 PAIR_BONUS = 0.5  # what agreement of the whole pair is worth, when humans are told apart
-MAX_PAIR_DISTANCE = 1.5  # of human and object together
+MAX_PAIR_DISTANCE = 2.5  # of human and object together
+AFFINITY_BONUS = 2.0  # what doing the same is worth: weak duplicates must not take over a pair's place
 
 
 class Association(NamedTuple):
@@ -34,6 +35,7 @@ def associate(
     labels: NDArray[Any],
     order: list[int],
     t_s: float,
+    affinity: NDArray[Any] | None = None,
 ) -> Association:
     """Match P detected pairs to the tracks, correct these, and begin tracks for what is new.
 
@@ -48,6 +50,7 @@ def associate(
         labels: [P] object classes.
         order: [P] the pairs by falling score; the first box of a merged group stands for it.
         t_s: media time.
+        affinity: [known pairs, P] in [0, 1], how much alike the interactions of both are.
     """
     num_tracks, num_pairs = len(tracks), len(boxes)
     # All boxes of the frame in one table, humans first: one pass of array operations serves both kinds.
@@ -64,6 +67,8 @@ def associate(
     if pair_rows[0]:
         humans, objects = (pair_rows[0], slice(num_pairs)), (pair_rows[1], slice(num_pairs, None))
         by_pair = np.where(possible[humans] & possible[objects], cost[humans] + cost[objects], MAX_PAIR_DISTANCE)
+        if affinity is not None:
+            by_pair = by_pair - AFFINITY_BONUS * np.where(by_pair < MAX_PAIR_DISTANCE, affinity, 0.0)
         for pair, p in _assign(by_pair, MAX_PAIR_DISTANCE):
             votes[p], votes[num_pairs + p] = pair_rows[0][pair], pair_rows[1][pair]
 

@@ -212,7 +212,9 @@ class PairTracker:
 
         row_of = {key: row for row, key in enumerate(self._tracks.keys)}
         known = ([row_of[human] for human, _ in self._pairs], [row_of[thing] for _, thing in self._pairs])
-        matched = associate(self._tracks, known, boxes, labels, order, t_s)
+        before = self._smoothed[[pair.row for pair in self._pairs.values()]]
+        affinity = np.minimum(before @ scores.T, 1.0)
+        matched = associate(self._tracks, known, boxes, labels, order, t_s, affinity)
 
         keys = self._tracks.keys
         members: dict[int, list[int]] = {}  # by row of the table: the detections of that pair, best first
