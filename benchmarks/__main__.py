@@ -7,6 +7,7 @@ import sys
 
 COMMANDS = (
     ["-m", "benchmarks.pipeline"],
+    ["-m", "benchmarks.real_pipeline", "--precision", "mixed"],
     ["benchmarks/decode.py"],
     ["benchmarks/tracker.py"],
     ["benchmarks/publish.py"],
