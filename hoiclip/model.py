@@ -142,7 +142,7 @@ class HoiClip(nn.Module):
         batch, _, height, width = projected.shape
         if mask is None:
             padding = None
-            position = full_position(height, width, self.config.d_model).to(projected)  # [1,h*w,D]
+            position = full_position(height, width, self.config.d_model, projected.device).to(projected.dtype)
         else:
             grid = F.interpolate(mask[:, None].to(torch.float32), size=(height, width), mode="nearest")[:, 0] > 0.5
             padding = grid.flatten(1)

@@ -31,7 +31,10 @@ def sine_position(mask: Tensor, d_model: int) -> Tensor:
 
 
 @lru_cache(maxsize=32)
-def full_position(height: int, width: int, d_model: int) -> Tensor:
-    """Return the encoding [1, height*width, d_model] of a grid without padding: a constant, also in exported graphs."""
+def full_position(height: int, width: int, d_model: int, device: torch.device) -> Tensor:
+    """Return the encoding [1, height*width, d_model] of a grid without padding: a constant, also in exported graphs.
+
+    Kept on the device, since a CUDA graph cannot copy it there.
+    """
     with torch.inference_mode(False), torch.no_grad():  # an inference tensor could not be traced later
-        return sine_position(torch.zeros(1, height, width, dtype=torch.bool), d_model)
+        return sine_position(torch.zeros(1, height, width, dtype=torch.bool), d_model).to(device)

@@ -51,19 +51,19 @@ class _Weights(NamedTuple):
 
 
 @lru_cache(maxsize=32)
-def _crop_weights(height: int, width: int, size: int) -> tuple[_Weights, _Weights]:
+def _crop_weights(height: int, width: int, size: int, device: torch.device) -> tuple[_Weights, _Weights]:
+    """Return rows and columns, kept on the device: a CUDA graph cannot copy them there."""
     new_height, new_width, top, left = crop_geometry(height, width, size)
     rows = bicubic_matrix(height, new_height)[top : top + size]
     columns = bicubic_matrix(width, new_width)[left : left + size].T
-    return _split(rows), _split(columns)
+    return _split(rows, device), _split(columns, device)
 
 
-def _split(matrix: NDArray[np.float32]) -> _Weights:
+def _split(matrix: NDArray[np.float32], device: torch.device) -> _Weights:
     whole = np.ascontiguousarray(matrix.astype(np.float64) * _UNIT)
     high = np.floor(whole / _HALF)
-    return _Weights(
-        torch.from_numpy(high.astype(np.float32)), torch.from_numpy((whole - high * _HALF).astype(np.float32))
-    )
+    low = whole - high * _HALF
+    return _Weights(*(torch.from_numpy(part.astype(np.float32)).to(device) for part in (high, low)))
 
 
 def _to_bytes(high: Tensor, low: Tensor) -> Tensor:
@@ -76,9 +76,11 @@ def clip_crop(pixels: Tensor, size: int) -> Tensor:
     """Return the CLIP crop [B, 3, size, size] of pixels [B, 3, H, W] in 0..255, equal to Pillow's to the bit.
 
     Pillow computes with integers and rounds to bytes after each pass, columns first. Sums of its 22-bit weights do not
-    fit float32, their upper and lower halves do.
+    fit float32, their upper and lower halves do; half precision holds neither, so that autocast is left here.
     """
-    rows, columns = _crop_weights(pixels.shape[-2], pixels.shape[-1], size)
-    device = pixels.device
-    narrowed = _to_bytes(pixels @ columns.high.to(device), pixels @ columns.low.to(device))
-    return _to_bytes(rows.high.to(device) @ narrowed, rows.low.to(device) @ narrowed)
+    if torch.is_autocast_enabled(pixels.device.type):
+        with torch.autocast(pixels.device.type, enabled=False):
+            return clip_crop(pixels, size)
+    rows, columns = _crop_weights(pixels.shape[-2], pixels.shape[-1], size, pixels.device)
+    narrowed = _to_bytes(pixels @ columns.high, pixels @ columns.low)
+    return _to_bytes(rows.high @ narrowed, rows.low @ narrowed)
