@@ -3,6 +3,7 @@
 #   make test    set up, then run every test
 #   make check   lint, types and the one-way imports
 #   make bench   the numbers in docs/performance.md
+#   make bench-gpu   every engine on an NVIDIA GPU, into docs/benchmarks/gpu-*.json
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -10,7 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: help setup demo test check bench clean
+.PHONY: help setup demo test check bench bench-gpu clean
 
 help:
 	@sed -n "s|^#   ||p" Makefile
@@ -42,6 +43,9 @@ check: $(STAMP)
 
 bench: $(STAMP)
 	@$(BIN)/python -m benchmarks
+
+bench-gpu: $(STAMP)
+	@$(BIN)/python -m benchmarks.gpu
 
 clean:
 	rm -rf $(VENV) out .mypy_cache .ruff_cache .pytest_cache
