@@ -47,6 +47,8 @@ class TorchEngine(BaseEngine):
             torch.set_num_threads(threads)
         self._device = torch.device(device)
         self._type = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+        if self._device.type != "cpu":
+            model = copy.deepcopy(model)  # the caller's keeps its place: its text tower may still be needed
         self._model = (fold_batch_norm(model) if fold else model).to(self._device).eval()
         if fold:
             self._model.backbone.to(memory_format=torch.channels_last)

@@ -38,8 +38,14 @@ def resized_size(height: int, width: int, shorter: int, longer: int) -> tuple[in
 def prepare_picture(picture: NDArray[np.uint8], config: ModelConfig) -> Inputs:
     """Return the inputs for an RGB picture uint8 [H, W, 3] of any size from 1x1: Pillow's resize, then both crops."""
     height, width = resized_size(picture.shape[0], picture.shape[1], config.shorter_side, config.longer_side)
-    resized = Image.fromarray(picture).resize((width, height), Image.Resampling.BILINEAR)
-    size = config.clip.image_size
+    return inputs_of(
+        Image.fromarray(picture).resize((width, height), Image.Resampling.BILINEAR), config.clip.image_size
+    )
+
+
+def inputs_of(resized: Image.Image, size: int) -> Inputs:
+    """Return the inputs for an RGB picture that already has its size; `size` is CLIP's, in pixels."""
+    width, height = resized.size
     crop_height, crop_width, top, left = crop_geometry(height, width, size)
     small = resized.resize((crop_width, crop_height), Image.Resampling.BICUBIC).crop(
         (left, top, left + size, top + size)

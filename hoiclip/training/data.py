@@ -91,7 +91,7 @@ def frame_batch(shards: Shards, targets: Targets, order: Order, step: int) -> Fr
     for index in order.indices(step):
         flip = bool(rng.random() < 0.5)
         picture = shards.picture(index)
-        frames.append(torch.from_numpy(np.ascontiguousarray(picture[:, ::-1] if flip else picture)))
+        frames.append(torch.from_numpy(np.array(picture[:, ::-1] if flip else picture)))
         annotation = shards.annotations[index]
         pairs.append(targets.pairs(annotation, flip))
         box, label = targets.dense(annotation, flip)

@@ -44,21 +44,55 @@ class Losses(NamedTuple):
         )
 
 
-def focal(logits: Tensor, labels: Tensor, alpha: float = 0.5) -> Tensor:
+class Totals(NamedTuple):
+    """What the losses are divided by, known from the annotations alone.
+
+    Sums over micro-batches and processes make accumulated and distributed steps equal one large batch.
+    """
+
+    pairs: float  # annotated pairs
+    positives: float  # true interactions of them
+    objects: float  # of them with an object box
+    queries: float  # all queries, matched or not
+
+    @classmethod
+    def of(cls, targets: list[PairTargets], num_queries: int) -> Totals:
+        """Count the targets of one batch."""
+        return cls(
+            float(sum(len(t.object_labels) for t in targets)),
+            float(sum(t.interactions.sum() for t in targets)),
+            float(sum(t.object_boxes.any(1).sum() for t in targets)),
+            float(len(targets) * num_queries),
+        )
+
+
+def focal(logits: Tensor, labels: Tensor, alpha: float = 0.5, positives: float | None = None) -> Tensor:
     """Return CornerNet's focal loss (exponent 2) of logits and 0/1 labels, divided by the number of positives.
+
+    `positives` replaces the labels' own count.
 
     Probabilities are clamped to [1e-4, 1 - 1e-4]. Source: CornerNet (Law and Deng, ECCV 2018), equation 1.
     """
     p = logits.float().sigmoid().clamp(1e-4, 1 - 1e-4)
     positive = (alpha * (1 - p) ** 2 * p.log() * labels).sum()
     negative = ((1 - alpha) * p**2 * (1 - p).log() * (1 - labels)).sum()
-    return -(positive + negative) / labels.sum().clamp(min=1.0)
+    count = labels.sum().clamp(min=1.0) if positives is None else max(positives, 1.0)
+    return -(positive + negative) / count
 
 
 def layer_losses(
-    outputs: LayerOutputs, targets: list[PairTargets], matches: Matches, *, num_pairs: float, no_object: float = 0.1
+    outputs: LayerOutputs,
+    targets: list[PairTargets],
+    matches: Matches,
+    *,
+    num_pairs: float,
+    no_object: float = 0.1,
+    totals: Totals | None = None,
 ) -> Losses:
-    """Return the losses of one layer; `num_pairs` is the number of annotated pairs in the whole (distributed) batch."""
+    """Return the losses of one layer; `num_pairs` is the number of annotated pairs in the whole (distributed) batch.
+
+    The other losses are divided by this batch's own counts, as published, unless `totals` gives those of all of it.
+    """
     device = outputs.object_logits.device
     image = torch.cat([torch.full_like(q, i) for i, (q, _) in enumerate(matches)]).to(device)
     query = torch.cat([q for q, _ in matches]).to(device)
@@ -75,10 +109,17 @@ def layer_losses(
     class_weights[-1] = no_object
     human, thing = outputs.human_boxes.float()[image, query], outputs.object_boxes.float()[image, query]
     exists = matched.object_boxes.any(1).float()
-    existing = exists.sum() + 1e-4
+    existing = exists.sum() + 1e-4 if totals is None else totals.objects + 1e-4
+    logits = outputs.object_logits.float().transpose(1, 2)
+    if totals is None:
+        positives, object_loss = None, F.cross_entropy(logits, object_labels, class_weights)
+    else:
+        positives = totals.positives
+        weight = totals.pairs + no_object * (totals.queries - totals.pairs)
+        object_loss = F.cross_entropy(logits, object_labels, class_weights, reduction="sum") / weight
     return Losses(
-        interaction=focal(outputs.interaction_logits, interaction_labels),
-        object=F.cross_entropy(outputs.object_logits.float().transpose(1, 2), object_labels, class_weights),
+        interaction=focal(outputs.interaction_logits, interaction_labels, positives=positives),
+        object=object_loss,
         human_l1=(human - matched.human_boxes).abs().sum() / num_pairs,
         object_l1=((thing - matched.object_boxes).abs().sum(1) * exists).sum() / existing,
         human_giou=_giou_loss(human, matched.human_boxes).sum() / num_pairs,

@@ -2,58 +2,153 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 
 from hoiclip.classifier import Classifiers
-from hoiclip.config import tiny
-from hoiclip.training.config import TrainConfig
+from hoiclip.config import hoiclip_r50_hico, hoiclip_r50_vcoco, tiny
+from hoiclip.errors import InputError
+from hoiclip.model import HoiClip
+from hoiclip.training.config import PictureTrainConfig, TrainConfig
+from hoiclip.training.distributed import World, joined
+from hoiclip.training.picture_training import load_detector, train_pictures
+from hoiclip.training.pictures import PictureData
 from hoiclip.training.shards import draw_shards, open_shards
-from hoiclip.training.world_recipe import Trained, encode_texts, train_world
+from hoiclip.training.world_recipe import Report, Trained, encode_texts, train_world
 from hoiclip.vocabulary import Vocabulary, load_builtin
-from hoiclip.weights import save_model
-
-_REPORT_EVERY_S = 15.0
+from hoiclip.weights import load_model, save_model
 
 
-def train_from(config: TrainConfig, out: Path, say: Callable[[str], None]) -> Path:
-    """Draw what is missing, train or resume, and return the path of the model; `say` gets progress lines."""
-    vocabulary = load_builtin("world")
-    data = config.data
-    draw_shards(
-        data.directory,
-        first_seed=data.first_seed,
-        count=data.pictures,
-        workers=data.workers,
-        progress=lambda done, total: say(f"pictures: shard {done} of {total}"),
-    )
-    shards = open_shards(data.directory, max(1, round(data.pictures * data.share)))
-    model_config = tiny(len(vocabulary.objects), len(vocabulary.interactions), len(vocabulary.verbs))
-    said = [0.0]
+def train(config: TrainConfig | PictureTrainConfig, out: Path, report: Report) -> Path:
+    """Train or resume what a configuration asks for, in one process or as one of torchrun's; return the model's path.
 
-    def report(stage: str, step: int, steps: int, values: dict[str, float]) -> None:
-        if time.monotonic() - said[0] >= _REPORT_EVERY_S or step == steps:
-            said[0] = time.monotonic()
-            say(f"{stage} {step}/{steps} " + " ".join(f"{name} {value:.4g}" for name, value in values.items()))
+    `report` gets (stage, step, steps, values).
+    """
+    if isinstance(config, TrainConfig):
+        with tensorboard(config.tensorboard, report) as told:
+            return train_from(config, out, told)
+    with joined() as world, tensorboard(config.tensorboard if world.is_first else None, report) as told:
+        return train_on_pictures(config, out, world, told)
 
-    trained = train_world(model_config, config.recipe(), shards, vocabulary, out, report)
-    card = world_card(config, len(shards.annotations))
+
+@contextmanager
+def tensorboard(folder: Path | None, report: Report) -> Iterator[Report]:
+    """Yield a report that also writes every value for TensorBoard. Raises InputError where it is not installed."""
+    if folder is None:
+        yield report
+        return
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise InputError("tensorboard: not installed; pip install 'hoistream[train]', or drop the key") from error
+
+    with SummaryWriter(str(folder)) as writer:
+
+        def told(stage: str, step: int, steps: int, values: dict[str, float]) -> None:
+            for name, value in values.items():
+                writer.add_scalar(f"{stage}/{name}", value, step)
+            report(stage, step, steps, values)
+
+        yield told
+
+
+def train_on_pictures(config: PictureTrainConfig, out: Path, world: World, report: Report) -> Path:
+    """Train HOICLIP end to end on annotated pictures; the first process writes ``model.safetensors``.
+
+    Raises InputError for files that do not fit together.
+    """
+    vocabulary = load_builtin(config.data.vocabulary)
+    held_out = config.data.held_out
+    if held_out is not None and held_out not in vocabulary.unseen:
+        known = ", ".join(vocabulary.unseen) or "none"
+        raise InputError(
+            f"data.held_out: no split {held_out!r} in the vocabulary {vocabulary.name!r}; there is {known}"
+        )
+    torch.manual_seed(config.seed)  # a model built anew is the same in every process and after a kill
+    model = _start(config, vocabulary)
+    data = PictureData(config.data.annotations, config.data.pictures, vocabulary, share=config.data.share)
+    if len(data) < config.batch_size:
+        raise InputError(f"{config.data.annotations}: {len(data)} pictures for a batch_size of {config.batch_size}")
+    trained = train_pictures(model, data, config.recipe(), world, out, report)
     path = out / "model.safetensors"
-    save_model(path, trained.model, classifiers_of(trained, vocabulary), card, half=True)
+    if world.is_first:
+        card = {
+            "name": f"{model.config.name} trained on {config.data.annotations.name}",
+            "vocabulary": vocabulary.name,
+            "data": f"{len(data)} pictures",
+            "configuration": config.model_dump(mode="json", exclude={"out"}),
+            "torch": torch.__version__,
+        }
+        hidden = set(vocabulary.unseen[held_out]) if held_out else set()
+        trained.model.cpu(), trained.classifier.cpu()
+        save_model(path, trained.model, classifiers_of(trained, vocabulary, hidden), card)
     return path
 
 
-def classifiers_of(trained: Trained, vocabulary: Vocabulary) -> Classifiers:
-    """Return the trained heads as they are stored; unseen interactions get the mean bias of the seen ones."""
+def _start(config: PictureTrainConfig, vocabulary: Vocabulary) -> HoiClip:
+    start = config.model
+    if start.init is not None:
+        model = load_model(start.init).model
+    elif start.layout == "tiny":
+        sizes = (len(vocabulary.objects), len(vocabulary.interactions), len(vocabulary.verbs))
+        model = HoiClip(replace(tiny(*sizes), vocabulary=vocabulary.name))
+    else:
+        model = HoiClip(hoiclip_r50_hico() if start.layout == "hoiclip_r50_hico" else hoiclip_r50_vcoco())
+    if model.config.vocabulary != vocabulary.name:
+        raise InputError(
+            f"model: made for the vocabulary {model.config.vocabulary!r}, data.vocabulary is {vocabulary.name!r}"
+        )
+    if start.clip is not None:
+        _load_clip(model, start.clip)
+    if start.detector is not None:
+        load_detector(model, start.detector)
+    return model
+
+
+def _load_clip(model: HoiClip, path: Path) -> None:
+    try:
+        weights = load_file(path) if path.suffix == ".safetensors" else torch.load(path, weights_only=True)
+        model.clip.load_state_dict(weights)
+    except (OSError, RuntimeError, pickle.UnpicklingError) as error:
+        raise InputError(f"{path}: not open_clip's state dict of this CLIP: {str(error).splitlines()[0]}") from error
+
+
+def train_from(config: TrainConfig, out: Path, report: Report) -> Path:
+    """Draw what is missing, train the world's model or resume, and return the path of the model."""
+    vocabulary = load_builtin("world")
+    data = config.data
+    for count, clips in ((data.pictures, False), (data.clip_frames, True)):
+        draw_shards(
+            data.directory,
+            first_seed=data.first_seed,
+            count=count,
+            clips=clips,
+            workers=data.workers,
+            progress=lambda done, total: report("drawing shards", done, total, {}),
+        )
+    shards = open_shards(data.directory, share=data.share)
+    model_config = tiny(len(vocabulary.objects), len(vocabulary.interactions), len(vocabulary.verbs))
+    trained = train_world(model_config, config.recipe(), shards, vocabulary, out, report)
+    unseen = {index for members in vocabulary.unseen.values() for index in members}
+    path = out / "model.safetensors"
+    card = world_card(config, len(shards.annotations))
+    save_model(path, trained.model, classifiers_of(trained, vocabulary, unseen), card, half=True)
+    return path
+
+
+def classifiers_of(trained: Trained, vocabulary: Vocabulary, unseen: set[int]) -> Classifiers:
+    """Return the trained heads as they are stored; `unseen` interactions get the mean bias of the seen ones."""
     classifier = trained.classifier
     bias = classifier.bias.detach().clone()
-    unseen = sorted({index for members in vocabulary.unseen.values() for index in members})
-    seen = [index for index in range(len(bias)) if index not in set(unseen)]
-    bias[unseen] = bias[seen].mean()
+    seen = [index for index in range(len(bias)) if index not in unseen]
+    bias[sorted(unseen)] = bias[seen].mean()
     text = encode_texts(trained.model, [interaction.prompt for interaction in vocabulary.interactions])
     return Classifiers(
         interaction_text=classifier.text.numpy(),

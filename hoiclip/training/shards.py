@@ -95,15 +95,20 @@ def _drawn(
         yield draw_picture(seed, height, width, split)
 
 
-def open_shards(directory: Path, limit: int | None = None) -> Shards:
-    """Memory-map the finished shards of `directory`, at most `limit` pictures. Raises InputError if there is none."""
+def open_shards(directory: Path, limit: int | None = None, share: float = 1.0) -> Shards:
+    """Memory-map the finished shards of `directory`: the first `share` of each file, at most `limit` pictures in all.
+
+    Raises InputError if there is none.
+    """
     pixels: list[NDArray[np.uint8]] = []
     annotations: list[dict[str, Any]] = []
     for notes in sorted(directory.glob("*-*.json")):
-        if limit is not None and len(annotations) >= limit:
-            break
         part = np.load(notes.with_suffix(".npy"), mmap_mode="r")
-        keep = len(part) if limit is None else min(len(part), limit - len(annotations))
+        keep = max(1, round(share * len(part)))
+        if limit is not None:
+            keep = min(keep, limit - len(annotations))
+        if keep == 0:
+            break
         pixels.append(part[:keep])
         annotations += json.loads(notes.read_text(encoding="utf-8"))[:keep]
     if not pixels:

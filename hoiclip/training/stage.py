@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from hoiclip.training.data import prefetch
+from hoiclip.training.distributed import ALONE, World
 
 logger = logging.getLogger(__name__)
 Item = TypeVar("Item")
@@ -33,12 +34,16 @@ class StageSettings:
     average: float = 0.0  # decay of the averaged weights; 0 keeps none
     bfloat16: bool = True
     checkpoint_every: int = 500
+    schedule: Literal["cosine", "drop"] = "cosine"
+    drop_at: float = 2 / 3  # "drop": from this share of the steps on the rate is a tenth
 
 
 def learning_rate(settings: StageSettings, step: int) -> float:
-    """Return the share of the full rate at `step`: linear warm-up, then a cosine."""
+    """Return the share of the full rate at `step`: linear warm-up, then a cosine or one drop to a tenth."""
     if step < settings.warm_up:
         return (step + 1) / settings.warm_up
+    if settings.schedule == "drop":
+        return 0.1 if step >= settings.drop_at * settings.steps else 1.0
     done = (step - settings.warm_up) / max(1, settings.steps - settings.warm_up)
     return settings.final_lr + (1 - settings.final_lr) * 0.5 * (1 + math.cos(math.pi * done))
 
@@ -52,11 +57,15 @@ def run_stage(
     loss_of: Loss[Item],
     directory: Path,
     report: Callable[[str, int, int, dict[str, float]], None],
+    *,
+    world: World = ALONE,
+    split: Callable[[Item], Sequence[Item]] | None = None,
 ) -> None:
     """Train `modules` in place; a checkpoint of this stage in `directory` is resumed, a finished stage is loaded.
 
     `groups` are AdamW's parameter groups; a group's ``lr`` is a share of `settings.lr`. Everything random is derived
-    from the step, so a killed run continues to the same weights.
+    from the step, so a killed run continues to the same weights. `split` cuts a batch into parts whose gradients are
+    added up; with several processes in `world` the first one writes and reports.
     """
     path = directory / f"{name}.pt"
     parameters = [p for group in groups for p in group["params"]]
@@ -68,7 +77,7 @@ def run_stage(
     averaged = {key: value.detach().clone() for key, value in modules.state_dict().items()} if settings.average else {}
     start = 0
     if path.exists():
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, map_location=world.device, weights_only=True)
         start = state["step"]
         modules.load_state_dict(state["modules"])
         optimizer.load_state_dict(state["optimizer"])
@@ -90,19 +99,25 @@ def run_stage(
     for step, batch in prefetch(make_batch, range(start, settings.steps)):
         for group, share in zip(optimizer.param_groups, shares, strict=True):
             group["lr"] = settings.lr * share * learning_rate(settings, step)
-        with torch.autocast("cpu", torch.bfloat16, enabled=settings.bfloat16):
-            losses = loss_of(batch)
         optimizer.zero_grad(set_to_none=True)
-        losses["total"].backward()
+        parts = [batch] if split is None else split(batch)
+        losses: dict[str, Tensor] = {}
+        for number, part in enumerate(parts, 1):
+            with world.synchronised(number == len(parts)):
+                with torch.autocast(world.device.type, torch.bfloat16, enabled=settings.bfloat16):
+                    of_part = loss_of(part)
+                of_part["total"].backward()
+            for key, value in of_part.items():
+                losses[key] = losses[key] + value.detach() if key in losses else value.detach()
         norm = nn.utils.clip_grad_norm_(parameters, settings.clip_norm)
         optimizer.step()
         if settings.average:
             _average(averaged, modules, min(settings.average, (step + 1) / (step + 10)))
-        if (step + 1) % 25 == 0 or step + 1 == settings.steps:
-            shown = {key: float(value.detach()) for key, value in losses.items()}
+        if world.is_first and ((step + 1) % 25 == 0 or step + 1 == settings.steps):
+            shown = {key: float(value) for key, value in losses.items()}
             shown |= {"norm": float(norm), "s/step": (time.perf_counter() - began) / (step + 1 - start)}
             report(name, step + 1, settings.steps, shown)
-        if (step + 1) % settings.checkpoint_every == 0 or step + 1 == settings.steps:
+        if world.is_first and ((step + 1) % settings.checkpoint_every == 0 or step + 1 == settings.steps):
             save(step + 1)
     if averaged:
         modules.load_state_dict(averaged)

@@ -1,21 +1,62 @@
-"""Verb rows for a model from a folder of annotated pictures."""
+"""Verb rows for a model from annotated pictures."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 from hoiclip.classifier import Classifiers
 from hoiclip.errors import InputError
+from hoiclip.model import HoiClip
 from hoiclip.training.clip_pretraining import square_crop, union_crop
 from hoiclip.training.verbs import verb_classifier
 from hoiclip.training.world_recipe import clip_pixels, primary_interactions
+from hoiclip.vocabulary import Vocabulary
 from hoiclip.weights import LoadedModel
+
+
+class Example(NamedTuple):
+    """One labelled pair."""
+
+    picture: NDArray[np.uint8]  # [H, W, 3] RGB
+    human: Any  # box xyxy in pixels
+    thing: Any
+    interaction: int
+
+
+@torch.no_grad()
+def verb_rows(model: HoiClip, vocabulary: Vocabulary, examples: Iterable[Example]) -> tuple[Tensor, int]:
+    """Return unit verb rows [A, E], zeros where no example shows the verb, and the number of examples."""
+    size, labels = model.config.clip.image_size, []
+    embedded: tuple[list[Tensor], list[Tensor]] = ([], [])
+    waiting: tuple[list[Tensor], list[Tensor]] = ([], [])
+
+    def embed() -> None:
+        for crops, out in zip(waiting, embedded, strict=True):
+            out.append(model.clip.image_tokens(torch.stack(crops)).embedding)
+            crops.clear()
+
+    for example in examples:
+        labels.append(example.interaction)
+        waiting[0].append(clip_pixels(union_crop(example.picture, example.human, example.thing), size))
+        waiting[1].append(clip_pixels(square_crop(example.picture, example.thing), size))
+        if len(waiting[0]) == 64:
+            embed()
+    if waiting[0]:
+        embed()
+    if not labels:
+        return torch.zeros(len(vocabulary.verbs), model.config.clip.embed_dim), 0
+    together, things = (torch.cat(parts) for parts in embedded)
+    return verb_classifier(together, things, torch.tensor(labels), vocabulary), len(labels)
 
 
 def rows_from_folder(loaded: LoadedModel, folder: Path, per_interaction: int) -> tuple[Classifiers, int]:
@@ -25,8 +66,15 @@ def rows_from_folder(loaded: LoadedModel, folder: Path, per_interaction: int) ->
         raise InputError(
             f"{path}: no annotations there; expected HICO-DET's form, as `hoistream synth --pictures` writes it"
         )
-    size = loaded.model.config.clip.image_size
-    unions, alone, labels = [], [], []
+    rows, count = verb_rows(loaded.model, loaded.vocabulary, _examples(path, folder, per_interaction))
+    if not count:
+        raise InputError(f"{path}: holds no labelled pair")
+    made = np.linalg.norm(rows.numpy(), axis=1) > 0
+    verb_text = np.where(made[:, None], rows.numpy(), loaded.classifiers.verb_text).astype(np.float32)
+    return replace(loaded.classifiers, verb_text=verb_text), int(made.sum())
+
+
+def _examples(path: Path, folder: Path, per_interaction: int) -> Iterator[Example]:
     counts: dict[int, int] = {}
     for annotation in json.loads(path.read_text(encoding="utf-8")):
         picture = None
@@ -39,23 +87,4 @@ def rows_from_folder(loaded: LoadedModel, folder: Path, per_interaction: int) ->
             counts[label] = counts.get(label, 0) + 1
             if picture is None:
                 picture = np.asarray(Image.open(folder / annotation["file_name"]).convert("RGB"))
-            human, thing = boxes[note["subject_id"]]["bbox"], boxes[note["object_id"]]["bbox"]
-            unions.append(clip_pixels(union_crop(picture, human, thing), size))
-            alone.append(clip_pixels(square_crop(picture, thing), size))
-            labels.append(label)
-    if not labels:
-        raise InputError(f"{path}: holds no labelled pair")
-    with torch.inference_mode():
-        together, things = (
-            torch.cat(
-                [
-                    loaded.model.clip.image_tokens(torch.stack(part[i : i + 64])).embedding
-                    for i in range(0, len(part), 64)
-                ]
-            )
-            for part in (unions, alone)
-        )
-    rows = verb_classifier(together.clone(), things.clone(), torch.tensor(labels), loaded.vocabulary).numpy()
-    made = np.linalg.norm(rows, axis=1) > 0
-    verb_text = np.where(made[:, None], rows, loaded.classifiers.verb_text).astype(np.float32)
-    return replace(loaded.classifiers, verb_text=verb_text), int(made.sum())
+            yield Example(picture, boxes[note["subject_id"]]["bbox"], boxes[note["object_id"]]["bbox"], label)

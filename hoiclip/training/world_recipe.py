@@ -28,8 +28,9 @@ from hoiclip.training.clip_pretraining import (
     union_crop,
 )
 from hoiclip.training.data import FrameBatch, Order, Targets, frame_batch
-from hoiclip.training.losses import LossWeights, layer_losses
-from hoiclip.training.matcher import LayerOutputs, PairTargets, match
+from hoiclip.training.losses import LossWeights
+from hoiclip.training.matcher import PairTargets
+from hoiclip.training.objective import all_layers
 from hoiclip.training.shards import Shards
 from hoiclip.training.stage import StageSettings, run_stage
 from hoiclip.training.verbs import verb_classifier
@@ -295,21 +296,7 @@ def pair_losses(model: HoiClip, classifier: Classifier, memory: Tensor, grid: tu
     logits = classifier(
         outputs.interaction_embeddings.float(), outputs.verb_embeddings.float(), model.logit_scale.exp()
     )[..., seen]
-    num_pairs = max(1.0, float(sum(len(p.object_labels) for p in pairs)))
-    layers, fusion = len(outputs.human_boxes), len(logits)
-    total = torch.zeros(())
-    shown: dict[str, Tensor] = {}
-    for layer in range(layers):
-        one = LayerOutputs(
-            outputs.human_boxes[layer],
-            outputs.object_boxes[layer],
-            outputs.object_logits[layer],
-            logits[max(0, layer - (layers - fusion))],
-        )
-        losses = layer_losses(one, pairs, match(one, pairs), num_pairs=num_pairs, no_object=recipe.loss.no_object)
-        total = total + losses.total(recipe.loss)
-        shown = {name: value.detach() for name, value in losses._asdict().items()}  # of the last layer
-    return {"total": total, **shown}
+    return all_layers(outputs, logits, pairs, recipe.loss)
 
 
 def _train_detector(

@@ -214,7 +214,7 @@ def test_the_whole_recipe_trains_and_resumes(tmp_path: Path, monkeypatch: pytest
             {"data": data, "out": out, "batch_size": 2, "clip_batch": 8, "cached_pictures": 8, **stages}
         )
 
-    def quiet(line: str) -> None:
+    def quiet(stage: str, step: int, steps: int, values: dict[str, float]) -> None:
         pass
 
     one = load_model(train_from(config(tmp_path / "one"), tmp_path / "one", quiet))
