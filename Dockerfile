@@ -16,13 +16,17 @@ COPY assets ./assets
 COPY configs ./configs
 
 FROM source AS build-cpu
+# The address of PyTorch's index of CPU wheels makes this image 5 GB smaller: --build-arg TORCH_INDEX=…
+ARG TORCH_INDEX=""
 RUN python -m venv /opt/hoistream \
- && /opt/hoistream/bin/pip install --no-cache-dir --index-url https://download.pytorch.org/whl/cpu torch torchvision \
+ && /opt/hoistream/bin/pip install --no-cache-dir ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} torch torchvision \
  && /opt/hoistream/bin/pip install --no-cache-dir '.[demo,engines]'
 
 FROM source AS build-gpu
+# TensorRT's libraries come from its vendor's index: --build-arg NVIDIA_INDEX=…
+ARG NVIDIA_INDEX=""
 RUN python -m venv /opt/hoistream \
- && /opt/hoistream/bin/pip install --no-cache-dir --extra-index-url https://pypi.nvidia.com '.[demo,engines,tensorrt]'
+ && /opt/hoistream/bin/pip install --no-cache-dir ${NVIDIA_INDEX:+--extra-index-url "$NVIDIA_INDEX"} '.[demo,engines,tensorrt]'
 
 FROM python:${PYTHON}-slim AS runtime
 RUN useradd --uid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin hoistream \
