@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 Flavour = Literal["tensorrt", "tensorrt-rtx"]
 _MODULES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx_bindings"}
 _INSTALL = {
-    "tensorrt": "pip install 'hoistream[tensorrt]' --extra-index-url NVIDIA_INDEX (the address is in TensorRT's install guide)",
+    "tensorrt": "pip install 'hoistream[tensorrt]' --extra-index-url NVIDIA_INDEX (see TensorRT's guide)",
     "tensorrt-rtx": "pip install 'hoistream[tensorrt-rtx]'",
 }
 
