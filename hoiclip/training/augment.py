@@ -24,6 +24,7 @@ class Augmentation:
 
     def __call__(self, item: Annotated, rng: np.random.Generator) -> Annotated:
         """Return an augmented copy; equal generators give equal results."""
+        item = cropped(item, (0, 0, *item.picture.size))  # published boxes may reach over the edge
         if rng.random() < 0.5:
             item = mirrored(item)
         item = Annotated(jittered(item.picture, self.colour, rng), item.boxes, item.pairs)

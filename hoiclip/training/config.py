@@ -110,7 +110,9 @@ class ModelStart(_Strict):
     layout: Literal["hoiclip_r50_hico", "hoiclip_r50_vcoco", "tiny"] | None = Field(
         None, description="Build this model anew; give `clip` as well, or its text rows mean nothing."
     )
-    init: Path | None = Field(None, description="Continue from a hoistream model file.")
+    init: Path | None = Field(
+        None, description="Continue from a hoistream model file, its trained rows included (`hoistream verbs`)."
+    )
     clip: Path | None = Field(None, description="open_clip's state dict of the CLIP towers (torch or safetensors).")
     detector: Path | None = Field(None, description="DETR weights from `hoistream convert --detr`.")
 

@@ -32,7 +32,7 @@ class World:
         if self.size == 1:
             return module
         devices = [self.device] if self.device.type == "cuda" else None
-        self._wrapped = DistributedDataParallel(module, device_ids=devices, find_unused_parameters=True)
+        self._wrapped = DistributedDataParallel(module, device_ids=devices)
         return self._wrapped
 
     def synchronised(self, last: bool) -> AbstractContextManager[Any]:
@@ -41,11 +41,18 @@ class World:
 
     def total(self, values: list[float]) -> list[float]:
         """Return the sums of `values` over all processes; every process must call it."""
+        return self._reduced(values, distributed.ReduceOp.SUM)
+
+    def largest(self, values: list[float]) -> list[float]:
+        """Return the largest of each of `values` over all processes; every process must call it."""
+        return self._reduced(values, distributed.ReduceOp.MAX)
+
+    def _reduced(self, values: list[float], operation: distributed.ReduceOp.RedOpType) -> list[float]:
         if self.size == 1:
             return values
-        sums = torch.tensor(values, dtype=torch.float64, device=self.device)
-        distributed.all_reduce(sums)
-        return [float(value) for value in sums]
+        reduced = torch.tensor(values, dtype=torch.float64, device=self.device)
+        distributed.all_reduce(reduced, operation)
+        return [float(value) for value in reduced]
 
 
 ALONE = World()

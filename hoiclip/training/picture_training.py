@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hoiclip.classifier import Classifiers
 from hoiclip.errors import InputError
 from hoiclip.model import HoiClip
 from hoiclip.preprocess import inputs_of
@@ -24,11 +25,13 @@ from hoiclip.training.losses import LossWeights, Totals
 from hoiclip.training.matcher import PairTargets
 from hoiclip.training.objective import all_layers
 from hoiclip.training.pictures import Annotated, PictureData
-from hoiclip.training.stage import StageSettings, run_stage
+from hoiclip.training.stage import StageSettings, checkpoint_of, run_stage
 from hoiclip.training.verb_rows import Example, verb_rows
 from hoiclip.training.world_recipe import Classifier, Report, Trained, encode_texts
 from hoiclip.types import Outputs
 from hoiclip.vocabulary import Vocabulary
+
+STAGE = "pictures"  # the checkpoint's name
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,11 @@ class Part(NamedTuple):
     mask: Tensor  # [B, H, W], true on padding
     pairs: list[PairTargets]  # boxes relative to the picture without padding, as the position encoding is
     totals: Totals | None = None
+
+    def padded(self, height: int, width: int) -> Part:
+        """Return the same with pictures padded to `height` x `width`."""
+        extra = (0, width - self.image.shape[3], 0, height - self.image.shape[2])
+        return self._replace(image=F.pad(self.image, extra), mask=F.pad(self.mask, extra, value=True))
 
 
 class Learner(nn.Module):
@@ -86,16 +94,35 @@ def load_detector(model: HoiClip, path: Path) -> int:
 
 
 def train_pictures(
-    model: HoiClip, data: PictureData, recipe: PictureRecipe, world: World, directory: Path, report: Report
+    model: HoiClip,
+    data: PictureData,
+    recipe: PictureRecipe,
+    world: World,
+    directory: Path,
+    report: Report,
+    *,
+    heads: Classifiers | None = None,
 ) -> Trained:
-    """Train or resume; checkpoints go to `directory`. CLIP, the text rows and the object classifier stay fixed."""
+    """Train or resume; checkpoints go to `directory`. CLIP, the text rows and the object classifier stay fixed.
+
+    `heads` go on learning from where they are; without them text rows, object classifier and verb rows are made anew.
+    Raises InputError if a step has fewer pictures than there are processes.
+    """
+    if recipe.batch_size < world.size:
+        raise InputError(f"batch_size: {recipe.batch_size} pictures for {world.size} processes; give each at least one")
     directory.mkdir(parents=True, exist_ok=True)
     vocabulary = data.vocabulary
     hidden = set(vocabulary.unseen[recipe.held_out]) if recipe.held_out else set()
     seen = torch.tensor([k for k in range(len(vocabulary.interactions)) if k not in hidden])
     model.requires_grad_(True)
     model.clip.requires_grad_(False)
-    classifier = _classifier(model, data, recipe, hidden)
+    model.object_head.classifier.weight.requires_grad_(False)
+    if heads is None:
+        # a checkpoint replaces the verb rows; they cost a pass over the pictures
+        examples = 0 if checkpoint_of(STAGE, directory).exists() else recipe.verb_examples
+        classifier = _new_heads(model, data, examples, hidden, recipe.seed, world.device)
+    else:
+        classifier = _known_heads(heads)
     learner = Learner(model, classifier).to(world.device)
     wrapped = world.wrap(learner)
     order = Order(len(data), recipe.batch_size, recipe.seed)
@@ -113,23 +140,24 @@ def train_pictures(
     def split(parts: list[Part]) -> list[list[Part]]:
         counts = [Totals.of(part.pairs, model.config.num_queries) for part in parts]
         totals = Totals(*world.total([sum(values) for values in zip(*counts, strict=True)]))
-        return [[part._replace(totals=totals)] for part in parts]
+        # The fusion layers see padding as well, so that parts must be padded like the whole step to give its gradient.
+        largest = world.largest([float(max(part.image.shape[axis] for part in parts)) for axis in (2, 3)])
+        height, width = (int(side) for side in largest)
+        return [[part._replace(totals=totals).padded(height, width)] for part in parts]
 
     def loss(parts: list[Part]) -> dict[str, Tensor]:
         (part,) = parts
         device = world.device
         outputs, logits = wrapped(part.image.to(device), part.clip_image.to(device), part.mask.to(device))
         pairs = [PairTargets(*(field.to(device) for field in target)) for target in part.pairs]
-        losses = all_layers(outputs, logits[..., seen.to(device)], pairs, recipe.loss, totals=part.totals)
-        # gradients are averaged over the processes, the loss is a share of a sum
-        return {"total": losses.pop("total") * world.size, **losses}
+        return all_layers(outputs, logits[..., seen.to(device)], pairs, recipe.loss, totals=part.totals)
 
     backbone = [p for p in model.backbone.parameters() if p.requires_grad]
     known = {id(p) for p in backbone}
     others = [p for p in learner.parameters() if p.requires_grad and id(p) not in known]
     groups: list[dict[str, Any]] = [{"params": others}, {"params": backbone, "lr": recipe.backbone_lr}]
     model.train()
-    run_stage("pictures", learner, groups, recipe.stage, batch, loss, directory, report, world=world, split=split)
+    run_stage(STAGE, learner, groups, recipe.stage, batch, loss, directory, report, world=world, split=split)
     return Trained(model.eval(), classifier.eval())
 
 
@@ -168,19 +196,31 @@ def _targets(item: Annotated, vocabulary: Vocabulary, seen: Tensor) -> PairTarge
 
 
 @torch.no_grad()
-def _classifier(model: HoiClip, data: PictureData, recipe: PictureRecipe, hidden: set[int]) -> Classifier:
+def _known_heads(heads: Classifiers) -> Classifier:
+    """Return a stored model's heads, to train on."""
+    text, verbs, table = (
+        torch.from_numpy(rows.copy()) for rows in (heads.interaction_text, heads.verb_text, heads.verb_to_interaction)
+    )
+    classifier = Classifier(text, verbs, table, heads.verb_weight)
+    classifier.bias.copy_(torch.from_numpy(heads.interaction_bias))
+    return classifier
+
+
+@torch.no_grad()
+def _new_heads(
+    model: HoiClip, data: PictureData, examples: int, hidden: set[int], seed: int, device: torch.device
+) -> Classifier:
     """Return the heads before training: text rows, object texts, and verb rows by visual semantic arithmetic."""
     vocabulary = data.vocabulary
     text = encode_texts(model, [interaction.prompt for interaction in vocabulary.interactions])
     prompts = [thing.prompt for thing in vocabulary.objects] + [vocabulary.no_object_prompt]
     model.object_head.classifier.weight.copy_(encode_texts(model, prompts))
-    model.object_head.classifier.weight.requires_grad_(False)
     table = torch.zeros(len(vocabulary.verbs), len(vocabulary.interactions))
     for index, interaction in enumerate(vocabulary.interactions):
         table[interaction.verb, index] = 1.0
-    rows, _ = verb_rows(model, vocabulary, _examples(data, recipe.verb_examples, hidden))
+    rows, _ = verb_rows(model.to(device), vocabulary, _examples(data, examples, hidden))
     unknown = rows.norm(dim=1) == 0
-    noise = torch.randn(rows.shape, generator=torch.Generator().manual_seed(recipe.seed))
+    noise = torch.randn(rows.shape, generator=torch.Generator().manual_seed(seed))
     rows[unknown] = F.normalize(noise, dim=1)[unknown]
     return Classifier(text, rows, table, model.config.verb_weight)
 

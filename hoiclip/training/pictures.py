@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +14,8 @@ from PIL import Image
 from hoiclip.errors import InputError
 from hoiclip.evaluation.picture_files import PictureFiles
 from hoiclip.vocabulary import Vocabulary
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -35,46 +39,82 @@ class PictureData:
     The file is a list of ``{file_name, annotations: [{bbox, category_id}], hoi_annotation: [{subject_id, object_id,
     category_id, hoi_category_id}]}`` as published for HICO-DET and V-COCO and as `hoistream synth` writes it; without
     `hoi_category_id` the interaction follows from verb and object, and an `object_id` of -1 is V-COCO's empty role.
+    Verbs count from 1, or from 0 in a file where one of them is 0.
     """
 
-    def __init__(self, annotations: Path, pictures: Path, vocabulary: Vocabulary, *, share: float = 1.0) -> None:
+    def __init__(
+        self,
+        annotations: Path,
+        pictures: Path,
+        vocabulary: Vocabulary,
+        *,
+        share: float = 1.0,
+        hidden: frozenset[int] = frozenset(),
+    ) -> None:
         """Read the annotation file; take every k-th picture so that `share` of them remains.
 
+        Pairs of `hidden` interactions are left out. So are pairs of a verb and an object that together are no
+        interaction of the vocabulary, with a warning that counts them.
+
         Raises:
-            InputError: a file that cannot be read, is of another form, or names what the vocabulary lacks.
+            InputError: a file that cannot be read or is of another form, or more than a tenth of its pairs are no
+                interaction of the vocabulary.
         """
-        self.vocabulary, self._folder = vocabulary, pictures
-        by_parts: dict[tuple[int, int | None], int] = {
+        self.vocabulary, self._folder, self._annotations = vocabulary, pictures, annotations
+        documents = PictureFiles.read(annotations, None).true_pictures
+        self._first_verb = 0 if _has_verb_zero(documents) else 1
+        self._by_parts: dict[tuple[int, int | None], int] = {
             (i.verb, vocabulary.objects[i.object].coco_id): k for k, i in enumerate(vocabulary.interactions)
         }
         self._items: list[tuple[str, NDArray[np.float32], NDArray[np.int64]]] = []
-        for picture in PictureFiles.read(annotations, None).true_pictures:
-            boxes = np.array([box["bbox"] for box in picture["annotations"]], np.float32).reshape(-1, 4)
-            pairs = []
-            for note in picture["hoi_annotation"]:
-                thing = int(note.get("object_id", -1))
-                if "hoi_category_id" in note:
-                    interaction: int | None = int(note["hoi_category_id"]) - 1
-                else:
-                    category = None if thing < 0 else int(picture["annotations"][thing]["category_id"])
-                    interaction = by_parts.get((int(note["category_id"]) - 1, category))
-                if interaction is None or not 0 <= interaction < len(vocabulary.interactions):
-                    raise InputError(
-                        f"{annotations}: {picture['file_name']}: a pair is no interaction of the vocabulary "
-                        f"{vocabulary.name!r}; is `data.vocabulary` right?"
-                    )
-                if not (0 <= int(note["subject_id"]) < len(boxes) and -1 <= thing < len(boxes)):
-                    raise InputError(
-                        f"{annotations}: {picture['file_name']}: subject_id and object_id must be indices of "
-                        f"annotations, got {note['subject_id']} and {thing} of {len(boxes)}"
-                    )
-                pairs.append((int(note["subject_id"]), thing, interaction))
-            if pairs:
-                self._items.append((picture["file_name"], boxes, np.array(pairs, np.int64)))
+        count = outside = 0
+        for picture in documents:
+            try:
+                boxes, pairs = self._read(picture)
+            except InputError:
+                raise
+            except (KeyError, TypeError, ValueError) as error:
+                raise InputError(
+                    f"{annotations}: {picture['file_name']}: not in HICO-DET's form "
+                    f"({type(error).__name__}: {error}); see docs/evaluation.md"
+                ) from error
+            count, outside = count + len(pairs), outside + int((pairs[:, 2] < 0).sum())
+            shown = pairs[(pairs[:, 2] >= 0) & ~np.isin(pairs[:, 2], list(hidden))]
+            if len(shown):
+                self._items.append((picture["file_name"], boxes, shown))
+        if outside > 0.1 * count:
+            raise InputError(
+                f"{annotations}: {outside} of {count} pairs are no interaction of the vocabulary "
+                f"{vocabulary.name!r}; is `data.vocabulary` right?"
+            )
+        if outside:
+            logger.warning("%s: %d of %d pairs are no interaction of the vocabulary %s and are left out",
+                           annotations, outside, count, vocabulary.name)  # fmt: skip
         if not self._items:
             raise InputError(f"{annotations}: no picture with an annotated pair")
         step = len(self._items) / max(1, round(share * len(self._items)))
         self._items = [self._items[int(i * step)] for i in range(max(1, round(share * len(self._items))))]
+
+    def _read(self, picture: dict[str, Any]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Return boxes [N, 4] and pairs [P, 3], with interaction -1 where verb and object are none."""
+        boxes = np.array([box["bbox"] for box in picture["annotations"]], np.float32).reshape(-1, 4)
+        pairs = []
+        for note in picture["hoi_annotation"]:
+            human, thing = int(note["subject_id"]), int(note.get("object_id", -1))
+            if not (0 <= human < len(boxes) and -1 <= thing < len(boxes)):
+                raise InputError(
+                    f"{self._annotations}: {picture['file_name']}: subject_id and object_id must be indices of "
+                    f"annotations, got {human} and {thing} of {len(boxes)}"
+                )
+            if "hoi_category_id" in note:
+                interaction = int(note["hoi_category_id"]) - 1
+                known = 0 <= interaction < len(self.vocabulary.interactions)
+                interaction = interaction if known else -1
+            else:
+                category = None if thing < 0 else int(picture["annotations"][thing]["category_id"])
+                interaction = self._by_parts.get((int(note["category_id"]) - self._first_verb, category), -1)
+            pairs.append((human, thing, interaction))
+        return boxes, np.array(pairs, np.int64).reshape(-1, 3)
 
     def __len__(self) -> int:
         return len(self._items)
@@ -92,3 +132,8 @@ class PictureData:
         except OSError as error:
             raise InputError(f"{path}: cannot be read as a picture ({error}); is `data.pictures` right?") from error
         return Annotated(picture, boxes, pairs)
+
+
+def _has_verb_zero(documents: list[dict[str, Any]]) -> bool:
+    pictures = (one["hoi_annotation"] for one in documents if isinstance(one["hoi_annotation"], list))
+    return any(isinstance(note, dict) and note.get("category_id") == 0 for notes in pictures for note in notes)

@@ -72,11 +72,14 @@ def train_on_pictures(config: PictureTrainConfig, out: Path, world: World, repor
             f"data.held_out: no split {held_out!r} in the vocabulary {vocabulary.name!r}; there is {known}"
         )
     torch.manual_seed(config.seed)  # a model built anew is the same in every process and after a kill
-    model = _start(config, vocabulary)
-    data = PictureData(config.data.annotations, config.data.pictures, vocabulary, share=config.data.share)
+    model, heads = _start(config, vocabulary)
+    hidden = frozenset(vocabulary.unseen[held_out]) if held_out else frozenset[int]()
+    data = PictureData(
+        config.data.annotations, config.data.pictures, vocabulary, share=config.data.share, hidden=hidden
+    )
     if len(data) < config.batch_size:
         raise InputError(f"{config.data.annotations}: {len(data)} pictures for a batch_size of {config.batch_size}")
-    trained = train_pictures(model, data, config.recipe(), world, out, report)
+    trained = train_pictures(model, data, config.recipe(), world, out, report, heads=heads)
     path = out / "model.safetensors"
     if world.is_first:
         card = {
@@ -86,16 +89,17 @@ def train_on_pictures(config: PictureTrainConfig, out: Path, world: World, repor
             "configuration": config.model_dump(mode="json", exclude={"out"}),
             "torch": torch.__version__,
         }
-        hidden = set(vocabulary.unseen[held_out]) if held_out else set()
         trained.model.cpu(), trained.classifier.cpu()
-        save_model(path, trained.model, classifiers_of(trained, vocabulary, hidden), card)
+        save_model(path, trained.model, classifiers_of(trained, vocabulary, set(hidden)), card)
     return path
 
 
-def _start(config: PictureTrainConfig, vocabulary: Vocabulary) -> HoiClip:
-    start = config.model
+def _start(config: PictureTrainConfig, vocabulary: Vocabulary) -> tuple[HoiClip, Classifiers | None]:
+    """Return the model to begin with, and its heads if it has learned some."""
+    start, heads = config.model, None
     if start.init is not None:
-        model = load_model(start.init).model
+        loaded = load_model(start.init)
+        model, heads = loaded.model, loaded.classifiers
     elif start.layout == "tiny":
         sizes = (len(vocabulary.objects), len(vocabulary.interactions), len(vocabulary.verbs))
         model = HoiClip(replace(tiny(*sizes), vocabulary=vocabulary.name))
@@ -109,7 +113,7 @@ def _start(config: PictureTrainConfig, vocabulary: Vocabulary) -> HoiClip:
         _load_clip(model, start.clip)
     if start.detector is not None:
         load_detector(model, start.detector)
-    return model
+    return model, heads
 
 
 def _load_clip(model: HoiClip, path: Path) -> None:

@@ -48,6 +48,11 @@ def learning_rate(settings: StageSettings, step: int) -> float:
     return settings.final_lr + (1 - settings.final_lr) * 0.5 * (1 + math.cos(math.pi * done))
 
 
+def checkpoint_of(name: str, directory: Path) -> Path:
+    """Return where the stage `name` keeps its checkpoint."""
+    return directory / f"{name}.pt"
+
+
 def run_stage(
     name: str,
     modules: nn.Module,
@@ -65,9 +70,9 @@ def run_stage(
 
     `groups` are AdamW's parameter groups; a group's ``lr`` is a share of `settings.lr`. Everything random is derived
     from the step, so a killed run continues to the same weights. `split` cuts a batch into parts whose gradients are
-    added up; with several processes in `world` the first one writes and reports.
+    added up; with several processes in `world` the first one writes, and reports the sums over all of them.
     """
-    path = directory / f"{name}.pt"
+    path = checkpoint_of(name, directory)
     parameters = [p for group in groups for p in group["params"]]
     shares = [group.get("lr", 1.0) for group in groups]
     optimizer = torch.optim.AdamW(
@@ -106,17 +111,19 @@ def run_stage(
             with world.synchronised(number == len(parts)):
                 with torch.autocast(world.device.type, torch.bfloat16, enabled=settings.bfloat16):
                     of_part = loss_of(part)
-                of_part["total"].backward()
+                (of_part["total"] * world.size).backward()  # gradients are averaged, parts are shares of a sum
             for key, value in of_part.items():
                 losses[key] = losses[key] + value.detach() if key in losses else value.detach()
         norm = nn.utils.clip_grad_norm_(parameters, settings.clip_norm)
         optimizer.step()
         if settings.average:
             _average(averaged, modules, min(settings.average, (step + 1) / (step + 10)))
-        if world.is_first and ((step + 1) % 25 == 0 or step + 1 == settings.steps):
-            shown = {key: float(value) for key, value in losses.items()}
+        if (step + 1) % 25 == 0 or step + 1 == settings.steps:
+            sums = world.total([float(value) for value in losses.values()])
+            shown = dict(zip(losses, sums, strict=True))
             shown |= {"norm": float(norm), "s/step": (time.perf_counter() - began) / (step + 1 - start)}
-            report(name, step + 1, settings.steps, shown)
+            if world.is_first:
+                report(name, step + 1, settings.steps, shown)
         if world.is_first and ((step + 1) % settings.checkpoint_every == 0 or step + 1 == settings.steps):
             save(step + 1)
     if averaged:

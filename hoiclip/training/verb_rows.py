@@ -37,12 +37,13 @@ class Example(NamedTuple):
 def verb_rows(model: HoiClip, vocabulary: Vocabulary, examples: Iterable[Example]) -> tuple[Tensor, int]:
     """Return unit verb rows [A, E], zeros where no example shows the verb, and the number of examples."""
     size, labels = model.config.clip.image_size, []
+    device = model.logit_scale.device
     embedded: tuple[list[Tensor], list[Tensor]] = ([], [])
     waiting: tuple[list[Tensor], list[Tensor]] = ([], [])
 
     def embed() -> None:
         for crops, out in zip(waiting, embedded, strict=True):
-            out.append(model.clip.image_tokens(torch.stack(crops)).embedding)
+            out.append(model.clip.image_tokens(torch.stack(crops).to(device)).embedding.cpu())
             crops.clear()
 
     for example in examples:

@@ -29,6 +29,8 @@ def train(
 
     Example: hoistream train configs/train/world.yaml
     """
+    import os
+
     import torch
 
     from hoiclip.training.config import load_train_config
@@ -39,7 +41,8 @@ def train(
         torch.set_num_threads(threads)
     with _progress() as report:
         path = run(settings, out or settings.out, report)
-    typer.echo(f"model: {path}")
+    if os.environ.get("RANK", "0") == "0":  # of torchrun's processes the first has written it
+        typer.echo(f"model: {path}")
 
 
 @contextmanager

@@ -17,18 +17,24 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from safetensors.torch import save_file
 from torch import multiprocessing
 
+from hoiclip.config import tiny
 from hoiclip.errors import InputError
+from hoiclip.model import HoiClip
 from hoiclip.synthetic.dataset import write_pictures
 from hoiclip.training.augment import Augmentation, cropped, mirrored, resized
 from hoiclip.training.config import PictureTrainConfig, load_train_config
+from hoiclip.training.distributed import World
 from hoiclip.training.losses import Totals
 from hoiclip.training.matcher import PairTargets
+from hoiclip.training.picture_training import PictureRecipe, load_detector, train_pictures
 from hoiclip.training.pictures import Annotated, PictureData
 from hoiclip.training.run import train
+from hoiclip.training.stage import StageSettings
 from hoiclip.vocabulary import load_builtin
-from hoiclip.weights import load_model
+from hoiclip.weights import LoadedModel, load_model
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.xdist_group("picture_training")
@@ -183,6 +189,11 @@ def test_a_killed_run_ends_with_the_same_weights(folder: Path, tmp_path: Path) -
     assert all(torch.equal(resumed[name], undisturbed[name]) for name in undisturbed)
 
 
+# Pictures of several sizes: parts that were padded by themselves would give other gradients than the whole step.
+SIZES = {"augmentation": {"scales": [48, 64], "before_crop": [56, 72], "crop": [40, 72], "longest": 128}}
+DESCENT = {"lr": 0.05, "backbone_lr": 0.05, "clip_norm": 10.0, "batch_size": 8}
+
+
 def plain_descent(parameters: Any, weight_decay: float) -> torch.optim.Optimizer:
     """In place of AdamW, which makes a step of any rounding error; here steps are as large as gradients."""
     return torch.optim.SGD(parameters, weight_decay=weight_decay)
@@ -190,13 +201,14 @@ def plain_descent(parameters: Any, weight_decay: float) -> torch.optim.Optimizer
 
 def test_accumulated_parts_equal_one_batch(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.optim, "AdamW", plain_descent)
-    changes = {"lr": 0.05, "backbone_lr": 0.05, "clip_norm": 10.0}
+    changes = {**DESCENT, **SIZES}
     whole = run(folder, tmp_path / "whole", **changes)
-    parts = run(folder, tmp_path / "parts", accumulate=2, **changes)
+    parts = run(folder, tmp_path / "parts", accumulate=4, **changes)
     start = run(folder, tmp_path / "start", **{**changes, "lr": 1e-9, "backbone_lr": 1e-9})
     moved = max(float((whole[name] - start[name]).abs().max()) for name in whole)
     apart = max(float((whole[name] - parts[name]).abs().max()) for name in whole)
-    assert apart < 1e-3 * moved
+    assert moved > 0.01
+    assert apart < 1e-5
 
 
 def _one_of_two(rank: int, port: int, config: dict[str, Any]) -> None:
@@ -208,7 +220,7 @@ def _one_of_two(rank: int, port: int, config: dict[str, Any]) -> None:
 
 
 def test_two_processes_equal_one(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    changes = {"lr": 0.05, "backbone_lr": 0.05, "clip_norm": 10.0}
+    changes = {**DESCENT, **SIZES}
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -219,7 +231,8 @@ def test_two_processes_equal_one(folder: Path, tmp_path: Path, monkeypatch: pyte
     start = run(folder, tmp_path / "start", **{**changes, "lr": 1e-9, "backbone_lr": 1e-9})
     moved = max(float((one[name] - start[name]).abs().max()) for name in one)
     apart = max(float((one[name] - two[name]).abs().max()) for name in one)
-    assert apart < 1e-3 * moved
+    assert moved > 0.01
+    assert apart < 1e-5
 
 
 def test_totals_count_what_the_losses_are_divided_by() -> None:
@@ -234,3 +247,88 @@ def test_values_go_to_tensorboard(folder: Path, tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     run(folder, tmp_path / "run", steps=1, tensorboard=str(tmp_path / "board"))
     assert any(file.stat().st_size > 0 for file in (tmp_path / "board").iterdir())
+
+
+def test_tensorboard_that_is_missing_is_said_before_training(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(InputError, match=r"tensorboard: not installed; pip install 'hoistream\[train\]'"):
+        run(folder, tmp_path / "run", tensorboard=str(tmp_path / "board"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_continuing_a_model_keeps_its_trained_rows(folder: Path, tmp_path: Path, tiny_path: Path) -> None:
+    before = load_model(tiny_path).classifiers
+    changes = {"model": {"init": str(tiny_path)}, "steps": 1, "lr": 1e-12, "backbone_lr": 1e-12}
+    run(folder, tmp_path, **changes)
+    after = load_model(tmp_path / "model.safetensors").classifiers
+    for name in ("interaction_text", "interaction_bias", "verb_text", "verb_to_interaction"):
+        assert np.allclose(getattr(before, name), getattr(after, name), atol=1e-6), name
+
+
+def test_detector_weights_are_taken_and_checked(tmp_path: Path) -> None:
+    world = load_builtin("world")
+    model = HoiClip(tiny(len(world.objects), len(world.interactions), len(world.verbs)))
+    path = tmp_path / "detr.safetensors"
+    save_file({"input_proj.bias": torch.full((128,), 3.0)}, path)
+    assert load_detector(model, path) == 1
+    assert bool((model.input_proj.bias == 3).all())
+    save_file({"input_proj.bias": torch.zeros(256)}, path)
+    with pytest.raises(InputError, match=r"input_proj\.bias does not fit the model tiny"):
+        load_detector(model, path)
+
+
+def write_pairs(path: Path, notes: list[dict[str, int]], category: int = 47) -> Path:
+    """One picture x.jpg with a person and an object of a COCO category."""
+    boxes = [{"bbox": [0, 0, 5, 9], "category_id": 1}, {"bbox": [2, 2, 6, 6], "category_id": category}]
+    path.write_text(json.dumps([{"file_name": "x.jpg", "annotations": boxes, "hoi_annotation": notes}]))
+    return path
+
+
+def test_verbs_may_count_from_zero(tmp_path: Path) -> None:
+    vcoco = load_builtin("vcoco")
+    cups = [k for k, i in enumerate(vcoco.interactions) if vcoco.objects[i.object].coco_id == 47]
+    verbs = [vcoco.interactions[k].verb for k in cups]
+    assert 0 in verbs  # holding a cup
+    notes = [{"subject_id": 0, "object_id": 1, "category_id": verb} for verb in verbs]
+    data = PictureData(write_pairs(tmp_path / "a.json", notes), tmp_path, vcoco)
+    assert [interaction for _, _, interaction in data.pairs(0)] == cups
+
+
+def test_few_unknown_pairs_are_left_out_and_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    vcoco = load_builtin("vcoco")
+    cup = next(k for k, i in enumerate(vcoco.interactions) if vcoco.objects[i.object].coco_id == 47)
+    known = {"subject_id": 0, "object_id": 1, "category_id": vcoco.interactions[cup].verb + 1}
+    read = {i.verb for i in vcoco.interactions if vcoco.objects[i.object].coco_id == 47}
+    odd = {**known, "category_id": next(v for v in range(len(vcoco.verbs)) if v not in read) + 1}
+    path = write_pairs(tmp_path / "a.json", [known] * 12 + [odd])
+    assert PictureData(path, tmp_path, vcoco).pairs(0) == [(0, 1, cup)] * 12
+    assert "1 of 13 pairs are no interaction of the vocabulary vcoco" in caplog.text
+    with pytest.raises(InputError, match="2 of 3 pairs are no interaction"):
+        PictureData(write_pairs(path, [known, odd, odd]), tmp_path, vcoco)
+
+
+def test_hidden_interactions_are_never_shown(folder: Path) -> None:
+    world, path = load_builtin("world"), folder / "annotations.json"
+    everything = PictureData(path, folder, world)
+    hidden = frozenset(k for _, _, k in everything.pairs(0))
+    rest = PictureData(path, folder, world, hidden=hidden)
+    assert len(rest) < len(everything)
+    assert not hidden & {k for index in range(len(rest)) for _, _, k in rest.pairs(index)}
+
+
+def test_boxes_over_the_edge_are_cut(folder: Path) -> None:
+    item = marked()
+    wide = Annotated(item.picture, item.boxes + np.array([-15, 0, 0, 40], np.float32), item.pairs)
+    plain = Augmentation(scales=(60,), longest=90, before_crop=(), colour=0.0)
+    boxes = plain(wide, np.random.default_rng(0)).boxes
+    assert boxes.min() >= 0
+    assert (boxes <= [90, 60, 90, 60]).all()
+
+
+def test_fewer_pictures_than_processes_are_refused(folder: Path, tmp_path: Path, tiny_loaded: LoadedModel) -> None:
+    data = PictureData(folder / "annotations.json", folder, load_builtin("world"))
+    recipe = PictureRecipe(StageSettings(1, 1e-4), batch_size=2)
+    with pytest.raises(InputError, match="2 pictures for 3 processes"):
+        train_pictures(tiny_loaded.model, data, recipe, World(size=3), tmp_path, quiet)
