@@ -31,7 +31,6 @@ from stream.results import spans_of
 from stream.timeline import Span, draw_timeline
 
 FPS = 8.0
-TRACKER = {"enter_score": 0.5, "smoothing_s": 0.6, "min_duration_s": 0.5, "gap_s": 2.0}  # chosen on other videos
 _SETTLE_S = 6.0  # the camera is watched this much longer than its clip: connecting and closing take a moment
 
 
@@ -65,7 +64,6 @@ def run_demo(out: Path, *, engine: str = "auto", seconds: float | None = None) -
         settings = RunConfig.model_validate(
             {
                 "engine": {"kind": engine},
-                "tracker": TRACKER,
                 "sinks": [redis_url, f"jsonl:{events_path}"],
                 "spool_dir": state / "spool",
                 "sources": [

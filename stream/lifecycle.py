@@ -13,15 +13,15 @@ from hoiclip.errors import InputError
 class TrackerSettings:
     """How scores of pairs become events. Times are in seconds of media time, so the frame rate does not matter."""
 
-    enter_score: float = 0.35
+    enter_score: float = 0.5
     """Smoothed score that opens an interaction."""
     leave_score: float | None = None
     """Smoothed score below which it closes; `LEAVE_RATIO` of the enter score when None."""
-    smoothing_s: float = 0.4
+    smoothing_s: float = 0.5
     """Time constant: after it a jump of the score has come through to 63 %."""
-    min_duration_s: float = 0.2
+    min_duration_s: float = 0.3
     """How long the evidence must last before an event opens, and its absence before one closes."""
-    gap_s: float = 1.0
+    gap_s: float = 1.5
     """How long a pair may be unseen (hidden, missed, a corrupt frame) before its interactions close."""
     update_interval_s: float = 2.0
     """At most one `updated` transition of an interaction in this time."""
@@ -30,7 +30,7 @@ class TrackerSettings:
     stationary_s: float = 60.0
     """An interaction whose human *and* object stayed still this long is taken for scenery (a poster, a parked
     bicycle), closed, and stays silent until one of them moves; 0 means never."""
-    min_pair_score: float = 0.1
+    min_pair_score: float = 0.2
     """Pairs whose best score is lower are not tracked at all."""
     track_memory_s: float = 2.0
     """How long an unseen human or object keeps its id; at least `gap_s`."""

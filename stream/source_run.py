@@ -24,7 +24,7 @@ class Head:
     classifier: TextClassifier
     model_fingerprint: str
     enhancement: bool = False
-    min_pair_score: float = 0.1
+    min_pair_score: float = 0.2
 
     def pairs(self, outputs: Outputs[NDArray[np.float32]], size_hw: tuple[int, int]) -> PairDetections:
         """Return the pairs of one frame, outputs of batch 1, in pixels of `size_hw`."""

@@ -54,9 +54,18 @@ def thing_at(x: float, y: float = 180, size: float = 40) -> list[float]:
     return [x, y, x + size, y + size]
 
 
+# What the scenes below were made for; the defaults are tuned and may change.
+SETTINGS = {
+    "enter_score": 0.35, "smoothing_s": 0.4, "min_duration_s": 0.2, "gap_s": 1.0, "min_pair_score": 0.1,
+}  # fmt: skip
+
+
 def tracker(**settings) -> PairTracker:
     return PairTracker(
-        NAMES, object_names=OBJECTS, no_interaction=[False, False, False, True], settings=TrackerSettings(**settings)
+        NAMES,
+        object_names=OBJECTS,
+        no_interaction=[False, False, False, True],
+        settings=TrackerSettings(**{**SETTINGS, **settings}),
     )
 
 
