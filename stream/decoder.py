@@ -26,6 +26,7 @@ from stream.damage import DamageWatch
 from stream.decoder_link import DecoderLink
 from stream.frame_times import FramePicker, FrameTime, LiveClock, Rational, RecordingClock, seconds
 from stream.opening import SourceFailureError, classify, describe, open_source
+from stream.packet_decoder import PacketDecoder
 from stream.ring import Ring
 from stream.scaling import CanvasScaler, displayed_size, quarter_turns
 from stream.sources import SourceSettings, canvas_for
@@ -75,10 +76,10 @@ class Decoder:
         with container:
             clock = RecordingClock(_time_base(stream), stream.start_time, stream.average_rate)
             self._opened(stream)
-            packets = 0
+            packets, decoder = 0, PacketDecoder(container, stream, self._settings, self._damage)
             for packet in self._packets(container, stream):
                 packets += packet.size > 0
-                for frame in self._decode(packet):
+                for frame in decoder.decode(packet):
                     self._recording_frame(frame, clock.at(frame.pts))
             if self.decoded == 0:
                 raise SourceFailureError("invalid", "holds no frame that can be decoded")
@@ -128,8 +129,9 @@ class Decoder:
             self._opened(stream)
             self._connected = True
             started_s, first_pts = time.monotonic(), None
+            decoder = PacketDecoder(container, stream, self._settings, self._damage)
             for packet in self._packets(container, stream):
-                for frame in self._decode(packet):
+                for frame in decoder.decode(packet):
                     if played and frame.pts is not None:
                         first_pts = frame.pts if first_pts is None else first_pts
                         self._pause_until(started_s + seconds(frame.pts - first_pts, _time_base(stream)))
@@ -153,24 +155,6 @@ class Decoder:
                 bad += 1
                 if bad > MAX_BAD_READS:
                     raise SourceFailureError("invalid", f"cannot be read further: {describe(error)}") from error
-
-    def _decode(self, packet: av.Packet[VideoStream]) -> list[av.VideoFrame]:
-        errors = self._damage.errors
-        if packet.is_corrupt:
-            self._damage.error()
-        with av.logging.Capture() as complaints:
-            try:
-                frames = [frame for frame in packet.decode() if isinstance(frame, av.VideoFrame)]
-            except av.error.EOFError:
-                return []
-            except av.error.FFmpegError:
-                self._damage.error()
-                return []
-        if any(level <= av.logging.ERROR for level, _, _ in complaints):
-            self._damage.error()
-        if packet.is_keyframe and errors == self._damage.errors:
-            self._damage.key_packet(packet.pts)
-        return frames
 
     def _recording_frame(self, frame: av.VideoFrame, at: FrameTime) -> None:
         self.decoded += 1

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import av
 from av.container import InputContainer
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from stream.redaction import redact
@@ -36,8 +37,7 @@ def open_source(settings: SourceSettings) -> tuple[InputContainer, VideoStream]:
             has = "audio only" if container.streams.audio else "no audio or video"
             raise SourceFailureError("no_video", f"has no video stream ({has})")
         stream = container.streams.video[0]
-        stream.codec_context.thread_count = settings.decode_threads
-        stream.codec_context.options = {"max_pixels": str(settings.max_pixels)}  # `av.open` would ignore it
+        prepare_codec(stream.codec_context, settings)
         if stream.width * stream.height > settings.max_pixels:
             raise SourceFailureError(
                 "too_large", f"pictures of {stream.width}x{stream.height} exceed max_pixels {settings.max_pixels}"
@@ -46,6 +46,12 @@ def open_source(settings: SourceSettings) -> tuple[InputContainer, VideoStream]:
         container.close()
         raise
     return container, stream
+
+
+def prepare_codec(codec: VideoCodecContext, settings: SourceSettings) -> None:
+    """Set the threads and the largest picture of a codec that is not open yet."""
+    codec.thread_count = settings.decode_threads
+    codec.options = {"max_pixels": str(settings.max_pixels)}  # `av.open` would ignore it
 
 
 def _open_recording(settings: SourceSettings) -> InputContainer:

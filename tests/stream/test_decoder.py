@@ -138,6 +138,39 @@ def test_a_change_of_size_in_mid_stream_changes_the_canvas(make_clip: MakeClip, 
     assert np.diff([meta.pts_s for meta, _ in frames["file"]]).min() > 0
 
 
+@pytest.mark.parametrize("codec", ["mpeg4", "libx265"])
+def test_a_change_of_codec_size_and_frame_rate_in_mid_file_is_followed_and_the_seam_is_a_gap(
+    make_clip: MakeClip, tmp_path: Path, codec: str
+) -> None:
+    parts = [
+        make_clip("a.ts", seconds=2),
+        make_clip("b.ts", seconds=4, fps=30, width=192, height=288, codec=codec),
+        make_clip("c.ts", seconds=2),
+    ]
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(b"".join(part.read_bytes() for part in parts))
+    frames, messages, coverage = read([recording(joined)])
+    metas = [meta for meta, _ in frames["file"]]
+    sizes = [(meta.width, meta.height) for meta in metas]
+    small, tall = (96, 64), (192, 288)
+    before, after = sizes.index(tall), sizes[::-1].index(tall)
+    assert sizes == [small] * before + [tall] * sizes.count(tall) + [small] * after
+    assert 2 * 50 - 4 <= sizes.count(small) <= 2 * 50
+    assert 120 - 4 <= sizes.count(tall) <= 120
+    assert np.diff([meta.pts_s for meta in metas]).min() > 0
+    clean = [n for n, meta in enumerate(metas) if not meta.corrupt]
+    assert len(clean) > 0.85 * len(metas)
+    for n in clean:
+        picture = frames["file"][n][1]
+        assert picture.shape == (*(WIDE if sizes[n] == small else TALL), 3)
+        assert picture[2:6, 2:6].min() > 180  # a whole picture: the white corner is there
+    assert last(messages, "file").kind == "ended"
+    account = coverage["file"]
+    assert (account.decoded, account.dropped) == (account.delivered, {})
+    for seam_s in (metas[before - 1].pts_s, metas[-after - 1].pts_s):  # a frame may be lost there, so it is told
+        assert any(gap.from_media_s <= seam_s < gap.to_media_s for gap in account.gaps)
+
+
 def test_damage_costs_few_frames_marks_suspect_ones_and_is_reported(make_clip: MakeClip) -> None:
     path = make_clip(seconds=4)
     data = bytearray(path.read_bytes())
