@@ -30,7 +30,7 @@ class Inferred:
     """A batch after the engine."""
 
     outputs: Outputs[NDArray[np.float32]]
-    meta: list[FrameMeta]
+    batch: Batch
 
 
 @dataclass
@@ -127,7 +127,7 @@ class Pipeline:
                 if isinstance(item, Batch):
                     outputs = self._engines.infer(item.canvas, item.frames)
                     started = self.times.add("engine", started)
-                    self._work.put(Inferred(outputs, item.meta))
+                    self._work.put(Inferred(outputs, item))
                     if self._metrics:
                         self._metrics.batch_size.observe(len(item.meta))
                 else:
@@ -139,13 +139,13 @@ class Pipeline:
             self._work.put(None)
 
     def _postprocess(self, item: Inferred) -> None:
-        for index, meta in enumerate(item.meta):
+        for index, meta in enumerate(item.batch.meta):
             run = self._sources.get(meta.source_id)
             if run is None:  # removed while its frames were under way
                 continue
             started = time.perf_counter()
             one = Outputs(*(array[index : index + 1] for array in item.outputs))
-            events = run.frame(one, meta)
+            events = run.frame(one, meta, item.batch.frames[index])
             started = self.times.add("head and track", started)
             self.reports[meta.source_id].frames += 1
             if self._metrics:

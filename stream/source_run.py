@@ -13,6 +13,7 @@ from hoiclip.postprocess import PairDetections, score, to_pairs
 from hoiclip.types import Outputs
 from stream.batcher import FrameMeta
 from stream.coverage import CoverageGap
+from stream.cuts import CutDetector
 from stream.events import CoverageGapEvent, Event, EventNumbers, InteractionEvent
 from stream.tracker import PairTracker, PairView, Transition
 
@@ -45,19 +46,21 @@ class SourceRun:
     views: list[tuple[float, list[PairView]]] = field(default_factory=list)  # (media time, what to draw)
     last_s: float = 0.0
     _numbers: EventNumbers = field(init=False)
+    _cuts: CutDetector = field(default_factory=CutDetector)
     _size_hw: tuple[int, int] = (1, 1)
     _interaction_ids: dict[tuple[int, int], str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._numbers = EventNumbers(self.run_id, self.source_id)
 
-    def frame(self, outputs: Outputs[NDArray[np.float32]], meta: FrameMeta) -> list[Event]:
-        """Return the events that a frame (outputs of batch 1) brings."""
+    def frame(self, outputs: Outputs[NDArray[np.float32]], meta: FrameMeta, picture: NDArray[np.uint8]) -> list[Event]:
+        """Return the events that a frame brings: outputs of batch 1 for `picture` uint8 [H, W, 3] (RGB, the canvas)."""
         self._size_hw = (meta.height, meta.width)
         self.frames += 1
         self.last_s = meta.pts_s
         detections = self.head.pairs(outputs, self._size_hw)
-        transitions = self.tracker.update(meta.pts_s, detections, corrupt=meta.corrupt)
+        cut = not meta.corrupt and self._cuts.is_cut(picture)  # damage is no evidence of another view
+        transitions = self.tracker.update(meta.pts_s, detections, corrupt=meta.corrupt, cut=cut)
         if self.keep_views:
             self.views.append((meta.pts_s, self.tracker.snapshot()))
         return [self._event(transition, meta.capture_wall_s) for transition in transitions]
