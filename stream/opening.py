@@ -9,16 +9,20 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import av
+import av.logging
 from av.container import InputContainer
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
+from stream.ffmpeg_log import ffmpeg_log
 from stream.redaction import redact
+from stream.redirects import DEFAULT_PORTS, SilentServerError, redirect_target
 from stream.sources import LIVE_PROTOCOLS, SourceSettings
 
 # Formats that hold their own media: no playlists, whose entries would open other files.
 FILE_FORMATS: Final = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,h264,hevc"
-DEFAULT_PORTS: Final = {"rtsp": 554, "rtsps": 322, "rtmp": 1935, "http": 80, "https": 443}
+CAMERA_FORMATS: Final = f"{FILE_FORMATS},flv,live_flv,mpjpeg,mjpeg,mpeg,m4v,mpegvideo"  # of all but RTSP
+UNSAFE: Final = "has a format that is not read: a playlist or the like, which may lead elsewhere"
 
 
 class SourceFailureError(Exception):
@@ -56,6 +60,7 @@ def prepare_codec(codec: VideoCodecContext, settings: SourceSettings) -> None:
 
 def _open_recording(settings: SourceSettings) -> InputContainer:
     path = settings.path.absolute()
+    log: list[tuple[int, str, str]] = []
     try:
         if not path.is_file():
             reason = "not_found" if not path.exists() else "invalid"
@@ -63,12 +68,15 @@ def _open_recording(settings: SourceSettings) -> InputContainer:
         if path.stat().st_size == 0:
             raise SourceFailureError("invalid", "is empty (0 bytes)")
         options = {"protocol_whitelist": "file", "format_whitelist": FILE_FORMATS}
-        return av.open(f"file:{path}", options=options)
+        with ffmpeg_log(av.logging.ERROR) as log:
+            return av.open(f"file:{path}", options=options)
     except PermissionError as error:
         raise SourceFailureError("unauthorised", "may not be read (permission denied)") from error
     except av.error.InvalidDataError as error:
         raise SourceFailureError("invalid", "is not a video, or is cut off before its index") from error
     except (av.error.FFmpegError, OSError) as error:
+        if _not_whitelisted(log):
+            raise SourceFailureError("unsafe", UNSAFE) from error
         raise SourceFailureError("invalid", f"cannot be opened: {describe(error)}") from error
 
 
@@ -79,19 +87,51 @@ def _open_camera(settings: SourceSettings) -> InputContainer:
     if settings.scheme.startswith("rtsp"):  # `timeout` here is the only one of FFmpeg's that ends a silent read
         options |= {"rtsp_transport": "tcp", "timeout": timeout_us, "allowed_media_types": "video"}
     else:
-        options |= {"rw_timeout": timeout_us}
+        options |= {"rw_timeout": timeout_us, "max_redirects": "0", "format_whitelist": CAMERA_FORMATS}
     started_s = time.monotonic()
+    log: list[tuple[int, str, str]] = []
+    container: InputContainer | None = None
+    failure: Exception | None = None
     try:
-        return av.open(settings.url, options=options)
+        _refuse_redirect(redirect_target(settings.url, settings.timeout_s))
+        with ffmpeg_log(av.logging.INFO) as log:
+            container = av.open(settings.url, options=options)
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise _camera_failure(settings, error, time.monotonic() - started_s) from error
+        failure = error
+    try:  # a server may do it only once it knows the user: then FFmpeg has followed, and what it found is not used
+        _refuse_redirect(next((redact(text.split()[-1]) for _, _, text in log if "Redirecting to" in text), None))
+    except SourceFailureError:
+        if container is not None:
+            container.close()
+        raise
+    if container is not None:
+        return container
+    assert failure is not None
+    if _not_whitelisted(log):
+        raise SourceFailureError("unsafe", f"the stream {UNSAFE}") from failure
+    raise _camera_failure(settings, failure, time.monotonic() - started_s) from failure
+
+
+def _refuse_redirect(target: str | None) -> None:
+    if target is not None:
+        detail = f"the server sends on to {target}; redirects are not followed: if you trust it, give that as the url"
+        raise SourceFailureError("redirected", detail)
+
+
+def _not_whitelisted(log: list[tuple[int, str, str]]) -> bool:
+    return any("not on whitelist" in text for _, _, text in log)
 
 
 def _camera_failure(settings: SourceSettings, error: Exception, took_s: float) -> SourceFailureError:
     """Ask the port itself first: FFmpeg reports a dead port as anything, even as invalid data."""
     parts = urlsplit(settings.url)
-    port = parts.port or DEFAULT_PORTS.get(settings.scheme or "")
+    try:
+        port = parts.port or DEFAULT_PORTS.get(settings.scheme or "")
+    except ValueError:
+        return SourceFailureError("invalid", f"{settings.display_url} has no valid port")
     where = f"{parts.hostname}:{port}"
+    if isinstance(error, SilentServerError):
+        return SourceFailureError("stalled", f"{where} accepts connections and says nothing")
     if parts.hostname and port and settings.scheme not in ("udp", "srt"):
         try:
             socket.create_connection((parts.hostname, port), settings.timeout_s).close()

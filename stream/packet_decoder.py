@@ -12,6 +12,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from stream.damage import DamageWatch
+from stream.ffmpeg_log import ffmpeg_log
 from stream.opening import SourceFailureError, prepare_codec
 from stream.sources import SourceSettings
 
@@ -90,10 +91,7 @@ class PacketDecoder:
 
     def _announced(self) -> str:
         """Return the codec that the demuxer now says the stream has; PyAV shows it in this description alone."""
-        av.logging.set_level(av.logging.INFO)
-        try:
+        with ffmpeg_log(av.logging.INFO):
             description = self._container.dumps_format()
-        finally:
-            av.logging.set_level(av.logging.ERROR)
         found = re.search(rf"Stream #\d+:{self._stream.index}\b.*?: Video: (\w+)", description)
         return found[1] if found and found[1] != "none" else self._codec.name

@@ -29,7 +29,7 @@ class SourceMessage:
     source_id: str
     kind: MessageKind
     wall_s: float
-    reason: str = ""  # code: end_of_stream, stalled, refused, unauthorised, not_found, invalid, crashed, ...
+    reason: str = ""  # code: end_of_stream, stalled, refused, redirected, unsafe, invalid, crashed, ...
     detail: str = ""  # one line for people, without secrets
     gap: CoverageGap | None = None
     facts: dict[str, Any] = field(default_factory=dict)  # of "opened": width, height, fps, codec, duration_s, epoch
