@@ -140,8 +140,9 @@ class FrameBatcher:
         frames = np.empty((len(chosen), canvas.height, canvas.width, 3), np.uint8)
         for row, (state, frame) in zip(frames, chosen, strict=True):
             row[:] = state.ring.frame(frame.meta.slot, canvas)
-            state.free(frame)
             state.coverage.delivered += 1
+        for taken in states:
+            taken.free(frame for state, frame in chosen if state is taken)
         return Batch(canvas, frames, [frame.meta for _, frame in chosen])
 
 

@@ -194,6 +194,7 @@ class Decoder:
             raise
         self._link.send(
             "frame",
+            may_wait=not self._settings.live,
             slot=slot,
             index=self.decoded - 1,
             media_s=at.media_s,

@@ -15,6 +15,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
+HELD = 4
+
 
 class DecoderLink:
     """Send messages and wait for slots, from the decoding thread; `serve` runs on the main thread."""
@@ -24,14 +26,26 @@ class DecoderLink:
         self._free = deque(free_slots)
         self._freed = threading.Condition()
         self._sending = threading.Lock()
+        self._held: list[bytes] = []  # messages that are to be written; under `_sending`
 
-    def send(self, kind: str, **fields: Any) -> None:
-        """Write one message; waits while the pipe is full."""
+    def send(self, kind: str, *, may_wait: bool = False, **fields: Any) -> None:
+        """Write one message; waits while the pipe is full.
+
+        One that `may_wait` goes out with up to `HELD - 1` others, since each write wakes the pipeline: with the next
+        that may not, or before the decoder waits for a slot.
+        """
         fields["kind"] = kind
         data = json.dumps(fields).encode() + b"\n"
         with self._sending:
-            while data:
-                data = data[os.write(self._messages_fd, data) :]
+            self._held.append(data)
+            if not may_wait or len(self._held) >= HELD:
+                self._flush()
+
+    def _flush(self) -> None:
+        data = b"".join(self._held)
+        self._held.clear()
+        while data:
+            data = data[os.write(self._messages_fd, data) :]
 
     def take_slot(self) -> int | None:
         """Return a free slot, or None."""
@@ -40,6 +54,10 @@ class DecoderLink:
 
     def wait_for_slot(self) -> int:
         """Return a free slot; waits until the pipeline frees one (back-pressure)."""
+        if (slot := self.take_slot()) is not None:
+            return slot
+        with self._sending:
+            self._flush()
         with self._freed:
             while not self._free:
                 self._freed.wait()

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -68,10 +69,10 @@ class DecoderProcess:
         self._last_words = (self._last_words + data)[-2000:]
         return bool(data)
 
-    def release(self, slot: int) -> None:
-        """Tell the decoder that a slot is free again."""
+    def release(self, slots: Iterable[int]) -> None:
+        """Tell the decoder that slots are free again; together, since each write wakes it."""
         with contextlib.suppress(OSError, ValueError):  # it has ended: its successor learns by the job
-            self._slots.write(bytes((slot,)))
+            self._slots.write(bytes(slots))
 
     def end(self, patience_s: float) -> str:
         """End the process, by force after `patience_s`; return in one line how it ended and its last words."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -85,10 +86,10 @@ class SourceState:
     last_media_s: float = 0.0
     cause: str | None = None  # why the process is being killed, when we do it
 
-    def free(self, frame: ReadyFrame) -> None:
-        """Give a frame's slot back to the decoder; the frame is not in `pending` any more."""
+    def free(self, frames: Iterable[ReadyFrame]) -> None:
+        """Give the slots of frames that are not in `pending` any more back to the decoder."""
         if self.process is not None:
-            self.process.release(frame.meta.slot)
+            self.process.release(frame.meta.slot for frame in frames)
 
     def pop_frame(self) -> ReadyFrame:
         """Take the frame at the head."""
@@ -105,7 +106,7 @@ class SourceState:
         del self.pending[index]
         self.num_ready -= 1
         self.coverage.drop(reason)
-        self.free(frame)
+        self.free((frame,))
 
     @property
     def busy_slots(self) -> list[int]:
