@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,7 +17,7 @@ large shapes and leaves the edges; a camera that pans moves the edges and leaves
 
 
 class CutDetector:
-    """Look at one source's frames in order; deterministic, about 0.06 ms a frame."""
+    """Look at one source's frames in order; deterministic, about 0.04 ms a frame."""
 
     def __init__(self) -> None:
         self._before: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
@@ -29,10 +31,10 @@ class CutDetector:
         if picture.shape[0] < ROWS or picture.shape[1] < COLUMNS:
             return False
         grey = _thumbnail(picture)
-        if grey.std() < MIN_CONTRAST or (grey >= BRIGHT).mean() >= MAX_BRIGHT:
+        shapes, contrast = _unit(grey.ravel())
+        if contrast < MIN_CONTRAST or np.count_nonzero(grey >= BRIGHT) >= MAX_BRIGHT * grey.size:
             return False
-        shapes = _unit(grey)
-        edges = _unit(np.concatenate([np.diff(grey, axis=0).ravel(), np.diff(grey, axis=1).ravel()]))
+        edges, _ = _unit(np.concatenate([(grey[1:] - grey[:-1]).ravel(), (grey[:, 1:] - grey[:, :-1]).ravel()]))
         before, self._before = self._before, (shapes, edges)
         return before is not None and float(shapes @ before[0]) < SAME_SHAPES and float(edges @ before[1]) < SAME_EDGES
 
@@ -44,11 +46,12 @@ def _thumbnail(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
     sampled = picture[::step_y, ::step_x, 1]
     cell_y, cell_x = sampled.shape[0] // ROWS, sampled.shape[1] // COLUMNS
     cells = sampled[: cell_y * ROWS, : cell_x * COLUMNS].reshape(ROWS, cell_y, COLUMNS, cell_x)
-    return np.asarray(cells.mean((1, 3)), np.float32)
+    grey: NDArray[np.float32] = cells.sum((1, 3), dtype=np.float32) / np.float32(cell_y * cell_x)
+    return grey
 
 
-def _unit(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return `values` as a vector of mean 0 and length 1; zeros when they are all equal."""
-    flat = values.ravel() - values.mean()
-    length = np.linalg.norm(flat)
-    return np.asarray(flat / length if length > 0 else flat, np.float32)
+def _unit(values: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
+    """Return `values` as a vector of mean 0 and length 1 (zeros when they are all equal), and their deviation."""
+    centred = values - np.float32(values.sum() / values.size)
+    length = math.sqrt(float(centred @ centred))
+    return centred / np.float32(length or 1.0), length / math.sqrt(values.size)
