@@ -21,7 +21,7 @@ class TrackerSettings:
     """Time constant: after it a jump of the score has come through to 63 %."""
     min_duration_s: float = 0.3
     """How long the evidence must last before an event opens, and its absence before one closes."""
-    gap_s: float = 1.5
+    gap_s: float = 2.0
     """How long a pair may be unseen (hidden, missed, a corrupt frame) before its interactions close."""
     update_interval_s: float = 2.0
     """At most one `updated` transition of an interaction in this time."""

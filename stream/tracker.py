@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from stream.association import associate, box_distance
 from stream.lifecycle import Episode, Limits, TrackerSettings
 from stream.motion import BoxTracks
+from stream.pairs import Box, Pair, PairView, Transition
 
 if TYPE_CHECKING:
     from hoiclip.postprocess import PairDetections
@@ -26,57 +26,8 @@ COAST_S = 0.5  # unseen boxes travel at most this long at their last speed
 CUT_CONFIRM_S = 0.4  # everybody new for so long, at once: the camera was moved or the film was cut
 STILL_SHIFT = 0.06  # of the human's size: less is a detector's jitter
 SAME_PLACE_IOU = 0.7
+HANDOVER_OVERLAP_S = 0.3  # how long an old pair may still be seen when its continuation shows first evidence
 MAX_MUTED_PLACES = 64
-
-Box = tuple[float, float, float, float]
-
-
-@dataclass(frozen=True)
-class Transition:
-    """One step in the life of one interaction of one pair."""
-
-    kind: Literal["started", "updated", "ended"]
-    t_s: float  # media time of the frame that decided
-    started_s: float  # media time of the first evidence
-    duration_s: float  # to t_s; of `ended`, to the last evidence
-    pair_id: int
-    human_id: int
-    object_id: int
-    interaction: int  # index in the source's vocabulary
-    object: str  # class of the tracked object
-    score: float  # smoothed, in [0, 1]
-    peak_score: float  # highest smoothed score since the start
-    human_box_xyxy_px: Box
-    object_box_xyxy_px: Box
-    reason: str  # score, interval, lost, cut, clock, stationary, max_duration, or what `flush` was told
-    why: str  # the same for people, with numbers
-
-
-@dataclass(frozen=True)
-class PairView:
-    """A live pair, to be drawn."""
-
-    pair_id: int
-    human_id: int
-    object_id: int
-    object: str
-    human_box_xyxy_px: Box
-    object_box_xyxy_px: Box
-    is_seen: bool  # in the last frame; else boxes are where it was last seen
-    interactions: tuple[tuple[str, float], ...]  # open ones: name and smoothed score, best first
-
-
-@dataclass(slots=True)
-class _Pair:
-    pair_id: int
-    human_id: int
-    object_id: int
-    label: int
-    row: int  # in the tables of smoothed scores and boxes
-    seen_s: float
-    still_since_s: float
-    episodes: dict[int, Episode] = field(default_factory=dict)
-    muted: set[int] = field(default_factory=set)  # interactions taken for scenery
 
 
 class PairTracker:
@@ -127,9 +78,9 @@ class PairTracker:
     def _forget(self) -> None:
         """Drop every track; ids go on counting."""
         self._tracks.drop_unseen_since(np.inf)
-        self._pairs: dict[tuple[int, int], _Pair] = {}  # by the keys of their tracks, in order of pair id
+        self._pairs: dict[tuple[int, int], Pair] = {}  # by the keys of their tracks, in order of pair id
         self._free_rows = list(range(len(self._smoothed)))[::-1]
-        self._seen: list[_Pair] = []
+        self._seen: list[Pair] = []
         self._humans_before: set[int] = set()  # in the last clear frame
         self._before_cut: set[int] = set()  # humans that a cut may have taken away
         self._cut_since_s: float | None = None
@@ -274,13 +225,17 @@ class PairTracker:
         scores = self._smoothed[rows, classes].tolist() if alive else []
         update_before_s = t_s - self.settings.update_interval_s + 1e-9
         for (pair, k), score in zip(alive, scores, strict=True):
-            episode, limits = pair.episodes[k], self._limits[k]
+            if (episode := pair.episodes.get(k)) is None:
+                continue  # it went on in another pair a moment ago
+            limits = self._limits[k]
             unseen_s = t_s - pair.seen_s
             if not episode.is_open:
                 if not is_clear or unseen_s > 0:
                     if unseen_s >= self.settings.gap_s:
                         del pair.episodes[k]
                 elif why := limits.opens(episode, score, t_s):
+                    if self._goes_on(pair, k, episode, t_s):
+                        continue
                     transitions.append(self._start(pair, k, episode, score, t_s, why))
                 elif score < limits.leave and episode.evidence_s < t_s:
                     del pair.episodes[k]  # a flicker
@@ -302,7 +257,7 @@ class PairTracker:
 
     # -- transitions ---------------------------------------------------------------------------------------------
 
-    def _start(self, pair: _Pair, k: int, episode: Episode, score: float, t_s: float, why: str) -> Transition:
+    def _start(self, pair: Pair, k: int, episode: Episode, score: float, t_s: float, why: str) -> Transition:
         # Evidence may have hovered about the threshold for long before; that is not when it began.
         earliest_s = t_s - self.settings.min_duration_s - 2 * self.settings.smoothing_s
         episode.started_s = max(episode.onset_s, earliest_s)
@@ -310,7 +265,7 @@ class PairTracker:
         return self._transition("started", pair, k, episode, t_s, "score", why)
 
     def _transition(
-        self, kind: Literal["started", "updated", "ended"], pair: _Pair, k: int, episode: Episode, t_s: float,
+        self, kind: Literal["started", "updated", "ended"], pair: Pair, k: int, episode: Episode, t_s: float,
         reason: str, why: str,
     ) -> Transition:  # fmt: skip
         assert episode.started_s is not None
@@ -338,7 +293,7 @@ class PairTracker:
         self._forget()
         return transitions
 
-    def _end(self, pairs: list[_Pair], t_s: float, reason: str, why: str) -> list[Transition]:
+    def _end(self, pairs: list[Pair], t_s: float, reason: str, why: str) -> list[Transition]:
         transitions = []
         for pair in pairs:
             for k in sorted(pair.episodes):
@@ -351,9 +306,58 @@ class PairTracker:
         x0, y0, x1, y1 = self._boxes[row, first : first + 4].tolist()
         return x0, y0, x1, y1
 
+    # -- handing over --------------------------------------------------------------------------------------------
+
+    def _goes_on(self, pair: Pair, k: int, episode: Episode, t_s: float) -> bool:
+        """Whether this start is what another pair was doing when half of it was lost; if so, make them one.
+
+        Behind somebody who passes, or when a hand hides most of a cup, a track may end and begin anew. The other half
+        goes on, and the same interaction with it: to people that is one event.
+        """
+        best: tuple[float, tuple[int, int]] | None = None
+        for key, old in self._pairs.items():
+            past = old.episodes.get(k)
+            if past is None or not past.is_open or old.label != pair.label or old is pair:
+                continue
+            same_human, same_object = old.human_id == pair.human_id, old.object_id == pair.object_id
+            if same_human == same_object or old.seen_s > min(episode.onset_s + HANDOVER_OVERLAP_S, t_s - 1e-6):
+                continue
+            lost = key[0] if same_object else key[1]
+            seen_since = any(lost in other and p.seen_s > old.seen_s for other, p in self._pairs.items())
+            if not seen_since and (best is None or old.seen_s > best[0]):
+                best = old.seen_s, key
+        if best is None:
+            return False
+        key = next(key for key, value in self._pairs.items() if value is pair)
+        renamed = [p for other, p in self._pairs.items() if p is not pair and not set(other).isdisjoint(key)]
+        if any(e.is_open for p in renamed for e in p.episodes.values() if p is not self._pairs[best[1]]):
+            return False  # the new half already has events under its own id
+        self._take_over(key, best[1])
+        return True
+
+    def _take_over(self, key: tuple[int, int], old_key: tuple[int, int]) -> None:
+        """Make the pair `key` the continuation of `old_key`, ids and open episodes included."""
+        pair, old, tracks = self._pairs[key], self._pairs[old_key], self._tracks
+        pair.pair_id, pair.human_id, pair.object_id = old.pair_id, old.human_id, old.object_id
+        for k, past in old.episodes.items():
+            now = pair.episodes.get(k)
+            past.evidence_s = max(past.evidence_s, now.evidence_s if now else 0.0)
+            if past.is_open or now is None:
+                pair.episodes[k] = past
+        old.episodes = {}
+        self._smoothed[pair.row] = np.maximum(self._smoothed[pair.row], self._smoothed[old.row])
+        row_of = {track: row for row, track in enumerate(tracks.keys)}
+        tracks.ids[row_of[key[0]]], tracks.ids[row_of[key[1]]] = old.human_id, old.object_id
+        self._drop([old_key])
+        for (human, thing), other in self._pairs.items():  # what else the renamed half is part of
+            if human == key[0]:
+                other.human_id = old.human_id
+            if thing == key[1]:
+                other.object_id = old.object_id
+
     # -- pairs ---------------------------------------------------------------------------------------------------
 
-    def _add_pair(self, human_row: int, object_row: int, boxes: NDArray[Any], t_s: float) -> _Pair:
+    def _add_pair(self, human_row: int, object_row: int, boxes: NDArray[Any], t_s: float) -> Pair:
         if not self._free_rows:
             size = len(self._smoothed)
             self._smoothed = np.concatenate([self._smoothed, np.zeros_like(self._smoothed)])
@@ -364,7 +368,7 @@ class PairTracker:
         self._anchors[row] = boxes
         tracks = self._tracks
         label = int(tracks.labels[object_row])
-        pair = _Pair(self._next_pair_id, tracks.ids[human_row], tracks.ids[object_row], label, row, t_s, t_s)
+        pair = Pair(self._next_pair_id, tracks.ids[human_row], tracks.ids[object_row], label, row, t_s, t_s)
         self._next_pair_id += 1
         self._pairs[tracks.keys[human_row], tracks.keys[object_row]] = pair
         for place, muted in self._muted_places:  # scenery that was missed for a while is still scenery

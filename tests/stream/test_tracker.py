@@ -138,6 +138,47 @@ def test_an_occlusion_shorter_than_the_gap_neither_ends_nor_splits():
     assert len({(t.pair_id, t.human_id, t.object_id) for t in found}) == 1
 
 
+@pytest.mark.parametrize("half", ["human", "object"])
+def test_an_interaction_goes_on_when_one_half_of_the_pair_begins_a_new_track(half):
+    def scene(t):
+        jump = 400 if t >= 5 else 0  # farther than any box moves between two frames
+        human, thing = (jump, 40) if half == "human" else (0, 40 + jump)
+        return [(human_at(human), thing_at(thing), 0, {RIDE: 0.9})]
+
+    live = tracker()
+    found = play(live, scene, 10) + live.flush(10, "end_of_file")
+    (started,), (ended,) = kinds(found, "started"), kinds(found, "ended")
+    assert ended.started_s == started.started_s == pytest.approx(0)
+    assert ended.started_s + ended.duration_s == pytest.approx(9.8)
+    same = ("pair_id", "human_id", "object_id")
+    assert [getattr(ended, name) for name in same] == [getattr(started, name) for name in same]
+    assert {t.human_id for t in kinds(found, "updated")} == {started.human_id}
+
+
+def test_what_somebody_hands_over_while_both_are_seen_is_two_events():
+    def scene(t):
+        holder, other = (0, 300) if t < 5 else (300, 0)
+        return [
+            (human_at(holder), thing_at(150), 0, {RIDE: 0.9}),
+            (human_at(other), thing_at(150), 0, {RIDE: 0.12}),
+        ]
+
+    live = tracker()
+    found = play(live, scene, 10) + live.flush(10, "end_of_file")
+    first, second = kinds(found, "started")
+    assert first.human_id != second.human_id
+    assert first.object_id == second.object_id
+
+
+def test_a_new_pair_that_does_something_else_is_not_the_old_one():
+    other = next(k for k in range(len(NAMES)) if k not in (RIDE, NOTHING))
+    live = tracker()
+    scene = lambda t: [(human_at(0), thing_at(40 if t < 5 else 440), 0, {RIDE if t < 5 else other: 0.9})]  # noqa: E731
+    found = play(live, scene, 10) + live.flush(10, "end_of_file")
+    assert [t.interaction for t in kinds(found, "started")] == [RIDE, other]
+    assert len({t.pair_id for t in kinds(found, "started")}) == 2
+
+
 def test_a_pair_that_leaves_ends_as_lost_at_its_last_evidence():
     def scene(t):
         return [(human_at(0), thing_at(0), 0, {RIDE: 0.8})] if t < 3 else []
