@@ -17,9 +17,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Collection
+from dataclasses import fields
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypedDict, Unpack
 
 from redis.exceptions import RedisError
 
@@ -42,6 +43,7 @@ __all__ = [
     "AsyncSubscription",
     "Event",
     "EventFilter",
+    "Options",
     "Subscription",
     "SubscriptionError",
     "subscribe",
@@ -49,61 +51,59 @@ __all__ = [
 ]
 
 
-def subscribe(
-    url: str,
-    *,
-    group: str | None = None,
-    consumer: str | None = None,
-    start: Start = "beginning",
-    until: datetime | None = None,
-    follow: bool = True,
-    sources: Collection[str] = (),
-    types: Collection[str] = (),
-    verbs: Collection[str] = (),
-    objects: Collection[str] = (),
-    interactions: Collection[str] = (),
-    claim_idle_s: float = 30.0,
-    max_tries: int = 5,
-    deduplicate: bool = True,
-) -> Subscription:
-    """Yield the events at ``redis://[user:password@]host[:port][/db][?stream=NAME]``, typed.
+class Options(TypedDict, total=False):
+    """How to subscribe; everything has a default."""
+
+    group: str | None
+    """Consumers of one group share the events; without one (the default) events are only looked at."""
+    consumer: str | None
+    """This consumer's name in its group; host and process id by default."""
+    start: Start
+    """Where a new group, or looking, begins: ``"beginning"`` (the default), ``"new"``, a datetime, or a timedelta
+    before now."""
+    until: datetime | None
+    """Without a group: stop at this time."""
+    follow: bool
+    """Without a group: wait for more at the end (the default) or stop there."""
+    sources: Collection[str]
+    """Only events of these sources; everything when empty. The same goes for the four below."""
+    types: Collection[str]
+    verbs: Collection[str]
+    objects: Collection[str]
+    interactions: Collection[str]
+    claim_idle_s: float
+    """Take over what another consumer has held for so long (30 s)."""
+    max_tries: int
+    """Deliveries of one event (5) before it goes to the stream ``NAME:dead``."""
+    deduplicate: bool
+    """Leave out events that this subscription has acknowledged already (the default)."""
+
+
+def subscribe(url: str, **options: Unpack[Options]) -> Subscription:
+    """Yield the events at ``redis://[user:password@]host[:port][/db][?stream=NAME]``, typed; see `Options`.
 
     With a `group`, consumers share the events: each one is delivered to one of them, acknowledged once handled, taken
     over after `claim_idle_s` from a consumer that crashed, and put into the stream ``NAME:dead`` after `max_tries`
-    deliveries. `start` is where a new group begins: ``"beginning"``, ``"new"``, a datetime, or a timedelta before now.
-    Without a group, events are only looked at, from `start` to `until`; ``follow=False`` stops at the end.
-    Lost connections are mended for ever. Raises SubscriptionError for what waiting does not mend.
+    deliveries. Without a group, events are only looked at, from `start` to `until`; ``follow=False`` stops at the end.
+    Lost connections are mended for ever. Raises SubscriptionError for what waiting does not mend, TypeError for an
+    option that does not exist.
     """
-    return Subscription(url, _settings(**locals()))
+    return Subscription(url, _settings(url, options))
 
 
-def subscribe_async(
-    url: str,
-    *,
-    group: str | None = None,
-    consumer: str | None = None,
-    start: Start = "beginning",
-    until: datetime | None = None,
-    follow: bool = True,
-    sources: Collection[str] = (),
-    types: Collection[str] = (),
-    verbs: Collection[str] = (),
-    objects: Collection[str] = (),
-    interactions: Collection[str] = (),
-    claim_idle_s: float = 30.0,
-    max_tries: int = 5,
-    deduplicate: bool = True,
-) -> AsyncSubscription:
+def subscribe_async(url: str, **options: Unpack[Options]) -> AsyncSubscription:
     """The same as `subscribe`, for ``async with`` and ``async for``."""
-    return AsyncSubscription(url, _settings(**locals()))
+    return AsyncSubscription(url, _settings(url, options))
 
 
-def _settings(url: str, consumer: str | None, **options: Any) -> ReadSettings:
-    names = ("sources", "types", "verbs", "objects", "interactions")
-    wanted = EventFilter(**{name: options.pop(name) for name in names})
-    if consumer is not None:
-        options["consumer"] = consumer
-    return ReadSettings(stream=_parse(url).stream, filter=wanted, **options)
+def _settings(url: str, options: Options) -> ReadSettings:
+    values: dict[str, Any] = dict(options)
+    wanted = EventFilter(
+        **{field.name: values.pop(field.name) for field in fields(EventFilter) if field.name in values}
+    )
+    if values.get("consumer") is None:
+        values.pop("consumer", None)
+    return ReadSettings(stream=_parse(url).stream, filter=wanted, **values)
 
 
 def _parse(url: str) -> RedisUrl:

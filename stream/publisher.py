@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Literal, Self
+from typing import Literal
 
 from platformdirs import user_state_path
 
 from hoiclip.errors import HoistreamError
+from stream.closing import Closing
 from stream.delivery import Delivery
 from stream.events import Event
 from stream.records import Record
@@ -48,7 +48,7 @@ class PublisherState:
         return self.state == "ok"
 
 
-class Publisher:
+class Publisher(Closing):
     """Take events from any thread and deliver them at least once; ids make repeats harmless.
 
     With a Redis sink an event exists once `publish` returns: it is in the spool, by default in the user's state folder.
@@ -214,11 +214,3 @@ class Publisher:
             sink.close()
         for delivery in self._deliveries:
             delivery.raise_failure()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

