@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.association import associate, box_distance
+from stream.association import MAX_HUMAN_DISTANCE, MAX_OBJECT_DISTANCE, associate, box_distance
 from stream.lifecycle import Episode, Limits, TrackerSettings
 from stream.motion import BoxTracks
 from stream.pairs import Box, Pair, PairView, Transition
@@ -26,7 +26,7 @@ COAST_S = 0.5  # unseen boxes travel at most this long at their last speed
 CUT_CONFIRM_S = 0.4  # everybody new for so long, at once: the camera was moved or the film was cut
 STILL_SHIFT = 0.06  # of the human's size: less is a detector's jitter
 SAME_PLACE_IOU = 0.7
-HANDOVER_OVERLAP_S = 0.3  # how long an old pair may still be seen when its continuation shows first evidence
+HANDOVER_OVERLAP_S = 1.0  # how long an old pair may still be seen when its continuation shows first evidence
 MAX_MUTED_PLACES = 64
 
 
@@ -309,35 +309,45 @@ class PairTracker:
     # -- handing over --------------------------------------------------------------------------------------------
 
     def _goes_on(self, pair: Pair, k: int, episode: Episode, t_s: float) -> bool:
-        """Whether this start is what another pair was doing when half of it was lost; if so, make them one.
+        """Whether this start is what another pair was doing until it was lost; if so, make them one.
 
-        Behind somebody who passes, or when a hand hides most of a cup, a track may end and begin anew. The other half
-        goes on, and the same interaction with it: to people that is one event.
+        Behind somebody who passes, or when a hand hides most of a cup, tracks may end, begin anew or change people.
+        What goes on at the same place, or with the half that is left, is one event to people.
         """
+        key = next(key for key, value in self._pairs.items() if value is pair)
+        boxes = self._boxes[pair.row].reshape(2, 4)
         best: tuple[float, tuple[int, int]] | None = None
-        for key, old in self._pairs.items():
+        for old_key, old in self._pairs.items():
             past = old.episodes.get(k)
             if past is None or not past.is_open or old.label != pair.label or old is pair:
                 continue
-            same_human, same_object = old.human_id == pair.human_id, old.object_id == pair.object_id
-            if same_human == same_object or old.seen_s > min(episode.onset_s + HANDOVER_OVERLAP_S, t_s - 1e-6):
+            if old.seen_s > min(episode.onset_s + HANDOVER_OVERLAP_S, t_s - 1e-6):
                 continue
-            lost = key[0] if same_object else key[1]
-            seen_since = any(lost in other and p.seen_s > old.seen_s for other, p in self._pairs.items())
-            if not seen_since and (best is None or old.seen_s > best[0]):
-                best = old.seen_s, key
-        if best is None:
-            return False
-        key = next(key for key, value in self._pairs.items() if value is pair)
-        renamed = [p for other, p in self._pairs.items() if p is not pair and not set(other).isdisjoint(key)]
-        if any(e.is_open for p in renamed for e in p.episodes.values() if p is not self._pairs[best[1]]):
-            return False  # the new half already has events under its own id
-        self._take_over(key, best[1])
-        return True
+            apart = box_distance(self._boxes[old.row].reshape(2, 4), boxes)[0].diagonal()
+            if apart[0] >= MAX_HUMAN_DISTANCE or apart[1] >= MAX_OBJECT_DISTANCE:
+                same_human, same_object = old_key[0] == key[0], old_key[1] == key[1]
+                lost = old_key[0] if same_object else old_key[1]
+                if same_human == same_object or any(
+                    lost in other and p.seen_s > old.seen_s for other, p in self._pairs.items()
+                ):
+                    continue
+            if best is None or old.seen_s > best[0]:
+                best = old.seen_s, old_key
+        if best is not None:
+            self._take_over(key, best[1])
+        return best is not None
 
     def _take_over(self, key: tuple[int, int], old_key: tuple[int, int]) -> None:
         """Make the pair `key` the continuation of `old_key`, ids and open episodes included."""
         pair, old, tracks = self._pairs[key], self._pairs[old_key], self._tracks
+        row_of = {track: row for row, track in enumerate(tracks.keys)}
+        for new_track, old_track, old_id in zip(key, old_key, (old.human_id, old.object_id), strict=True):
+            if new_track == old_track:
+                continue
+            row = row_of[new_track]
+            if old_track in row_of:  # it follows somebody else by now
+                tracks.ids[row_of[old_track]] = tracks.ids[row]
+            tracks.ids[row] = old_id
         pair.pair_id, pair.human_id, pair.object_id = old.pair_id, old.human_id, old.object_id
         for k, past in old.episodes.items():
             now = pair.episodes.get(k)
@@ -346,14 +356,10 @@ class PairTracker:
                 pair.episodes[k] = past
         old.episodes = {}
         self._smoothed[pair.row] = np.maximum(self._smoothed[pair.row], self._smoothed[old.row])
-        row_of = {track: row for row, track in enumerate(tracks.keys)}
-        tracks.ids[row_of[key[0]]], tracks.ids[row_of[key[1]]] = old.human_id, old.object_id
         self._drop([old_key])
-        for (human, thing), other in self._pairs.items():  # what else the renamed half is part of
-            if human == key[0]:
-                other.human_id = old.human_id
-            if thing == key[1]:
-                other.object_id = old.object_id
+        for (human, thing), other in self._pairs.items():  # what has no open event takes its tracks' new ids
+            if not any(each.is_open for each in other.episodes.values()):
+                other.human_id, other.object_id = tracks.ids[row_of[human]], tracks.ids[row_of[thing]]
 
     # -- pairs ---------------------------------------------------------------------------------------------------
 
