@@ -314,6 +314,8 @@ class PairTracker:
         Behind somebody who passes, or when a hand hides most of a cup, tracks may end, begin anew or change people.
         What goes on at the same place, or with the half that is left, is one event to people.
         """
+        if any(each.is_open for each in pair.episodes.values()):
+            return False  # it was published under its own ids
         key = next(key for key, value in self._pairs.items() if value is pair)
         boxes = self._boxes[pair.row].reshape(2, 4)
         best: tuple[float, tuple[int, int]] | None = None

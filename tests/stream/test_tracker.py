@@ -170,6 +170,28 @@ def test_what_somebody_hands_over_while_both_are_seen_is_two_events():
     assert first.object_id == second.object_id
 
 
+@pytest.mark.parametrize("seed", range(30))
+def test_whatever_starts_ends_once_under_the_same_ids(seed):
+    rng = np.random.default_rng(seed)
+    live = tracker(gap_s=1.5, enter_score=0.3)
+    found = []
+    for i in range(80):  # few places, so that pairs are lost, found and confused all the time
+        pairs = [
+            (human_at(int(rng.integers(4)) * 45), thing_at(int(rng.integers(4)) * 45), int(rng.integers(2)),
+             {k: float(rng.random()) for k in range(len(NAMES))})
+            for _ in range(int(rng.integers(5)))
+        ]  # fmt: skip
+        found += live.update(i / 5, frame(pairs), corrupt=rng.random() < 0.05)
+    found += live.flush(16.0, "end_of_file")
+    lives = {}
+    for t in found:
+        lives.setdefault((t.pair_id, t.human_id, t.object_id, t.interaction, t.started_s), []).append(t.kind)
+    assert lives
+    for kinds_of in lives.values():
+        assert kinds_of[0] == "started" and kinds_of[-1] == "ended"
+        assert set(kinds_of[1:-1]) <= {"updated"}
+
+
 def test_a_new_pair_that_does_something_else_is_not_the_old_one():
     other = next(k for k in range(len(NAMES)) if k not in (RIDE, NOTHING))
     live = tracker()
