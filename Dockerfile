@@ -11,6 +11,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY hoiclip ./hoiclip
 COPY engines ./engines
 COPY stream ./stream
+COPY hoistream ./hoistream
 COPY models/demo ./models/demo
 COPY assets ./assets
 COPY configs ./configs

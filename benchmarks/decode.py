@@ -15,9 +15,9 @@ import av
 from av.video.reformatter import VideoReformatter
 
 from hoiclip.types import Canvas
-from stream.batcher import Batch, FrameBatcher
-from stream.sources import SourceSettings
-from stream.supervisor import SourceSupervisor
+from stream.decode.sources import SourceSettings
+from stream.ingest.batcher import Batch, FrameBatcher
+from stream.ingest.supervisor import SourceSupervisor
 
 CANVAS = Canvas(256, 448)
 

@@ -23,15 +23,15 @@ from pathlib import Path
 import av
 
 from hoiclip.types import Canvas
-from stream.batcher import Batch, FrameBatcher
-from stream.sources import SourceSettings
-from stream.supervisor import SourceSupervisor
+from stream.decode.sources import SourceSettings
+from stream.ingest.batcher import Batch, FrameBatcher
+from stream.ingest.supervisor import SourceSupervisor
 
 CANVAS = Canvas(256, 448)
 SERVE = """
 import asyncio, functools, sys
 from pathlib import Path
-from stream.rtsp_camera import serve_clip
+from stream.commands.support.rtsp_camera import serve_clip
 ready = functools.partial(print, flush=True)
 asyncio.run(serve_clip(Path(sys.argv[1]), "127.0.0.1", int(sys.argv[2]), loop=True, ready=ready))
 """

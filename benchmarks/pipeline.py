@@ -28,16 +28,16 @@ from engines.null_engine import NullEngine
 from hoiclip.config import tiny
 from hoiclip.types import Canvas
 from hoiclip.weights import load_model
-from stream.batcher import FrameBatcher
-from stream.deployment import source_tracker
-from stream.inference import EnginePool
-from stream.lifecycle import TrackerSettings
-from stream.pipeline import Pipeline, StageTimes
-from stream.publisher import Publisher
-from stream.scaling import CanvasScaler
-from stream.source_run import Head, SourceRun
-from stream.sources import SourceSettings
-from stream.supervisor import SourceSupervisor
+from stream.decode.scaling import CanvasScaler
+from stream.decode.sources import SourceSettings
+from stream.ingest.batcher import FrameBatcher
+from stream.ingest.supervisor import SourceSupervisor
+from stream.publish.publisher import Publisher
+from stream.run.deployment import source_tracker
+from stream.run.inference import EnginePool
+from stream.run.pipeline import Pipeline, StageTimes
+from stream.run.source_run import Head, SourceRun
+from stream.track.lifecycle import TrackerSettings
 
 CANVAS = Canvas(256, 448)
 

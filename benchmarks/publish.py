@@ -18,14 +18,14 @@ from pathlib import Path
 
 import redis
 
-from stream.client import subscribe
-from stream.events import Event, EventNumbers, InteractionEvent
-from stream.publisher import Publisher
-from stream.records import Record
-from stream.redis_sink import RedisSink
-from stream.spool import Spool
+from stream.events.schema import Event, EventNumbers, InteractionEvent
+from stream.publish.publisher import Publisher
+from stream.publish.records import Record
+from stream.publish.redis_sink import RedisSink
+from stream.publish.spool import Spool
+from stream.subscribe.client import subscribe
 
-BATCH = 1000  # as `stream.delivery` sends them
+BATCH = 1000  # as `stream.publish.delivery` sends them
 
 
 def make_events(count: int, run_id: str) -> list[Event]:

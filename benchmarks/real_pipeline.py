@@ -24,15 +24,15 @@ from benchmarks.pipeline import bare, write_clip
 from engines.registry import open_engine
 from hoiclip.shipped import shipped
 from hoiclip.weights import load_model
-from stream.batcher import FrameBatcher
-from stream.deployment import model_canvas, source_tracker
-from stream.inference import EnginePool
-from stream.lifecycle import TrackerSettings
-from stream.pipeline import Pipeline, StageTimes
-from stream.publisher import Publisher
-from stream.source_run import Head, SourceRun
-from stream.sources import SourceSettings
-from stream.supervisor import SourceSupervisor
+from stream.decode.sources import SourceSettings
+from stream.ingest.batcher import FrameBatcher
+from stream.ingest.supervisor import SourceSupervisor
+from stream.publish.publisher import Publisher
+from stream.run.deployment import model_canvas, source_tracker
+from stream.run.inference import EnginePool
+from stream.run.pipeline import Pipeline, StageTimes
+from stream.run.source_run import Head, SourceRun
+from stream.track.lifecycle import TrackerSettings
 
 
 def main() -> None:

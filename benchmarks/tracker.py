@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from stream.tracker import PairTracker
+from stream.track.tracker import PairTracker
 
 NUM_FRAMES, NUM_OBJECT_CLASSES = 1500, 80
 

@@ -5,8 +5,8 @@ Needs only redis and pydantic. Start it twice with the same group: the two share
 
 import sys
 
-from stream.client import subscribe
-from stream.events import InteractionEvent
+from stream.events.schema import InteractionEvent
+from stream.subscribe.client import subscribe
 
 url = sys.argv[1] if len(sys.argv) > 1 else "redis://localhost:6379/0"
 

@@ -48,14 +48,14 @@ def batch(
     from functools import partial
 
     from hoiclip.errors import HoistreamError
-    from stream.batch_job import BatchJob, BatchSettings, VideoResult, write_summary
-    from stream.config import EngineConfig, TrackerConfig
-    from stream.deployment import canvases_of, open_model, parse_canvases, source_classifier, tracker_settings
-    from stream.media import Video, find_videos
-    from stream.progress import Progress
-    from stream.publisher import Publisher
-    from stream.signals import stop_on_signals
-    from stream.source_run import Head
+    from stream.commands.support.progress import Progress
+    from stream.commands.support.signals import stop_on_signals
+    from stream.publish.publisher import Publisher
+    from stream.recordings.batch_job import BatchJob, BatchSettings, VideoResult, write_summary
+    from stream.recordings.media import Video, find_videos
+    from stream.run.config import EngineConfig, TrackerConfig
+    from stream.run.deployment import canvases_of, open_model, parse_canvases, source_classifier, tracker_settings
+    from stream.run.source_run import Head
 
     videos = find_videos(paths)
     sizes = parse_canvases(canvas or [])

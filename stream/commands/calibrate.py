@@ -45,8 +45,8 @@ def calibrate(
     from hoiclip.calibration import smooth, suggest_thresholds
     from hoiclip.errors import InputError
     from hoiclip.lessons import open_vocabulary
-    from stream.deployment import open_model
-    from stream.tracker import TrackerSettings
+    from stream.run.deployment import open_model
+    from stream.track.tracker import TrackerSettings
 
     if labels and len(labels) != len(video):
         raise InputError(f"{len(labels)} --labels for {len(video)} --video: give one for each, in the same order")
@@ -91,8 +91,8 @@ def _truth(path: Path) -> TrueVideo:
 def _pairs(loaded: LoadedModel, classifier: TextClassifier, path: Path, fps: float) -> Recorded:
     from engines.torch_engine import TorchEngine
     from hoiclip.postprocess import score, to_pairs
-    from stream.clip_frames import read_clip
-    from stream.deployment import model_canvas
+    from stream.recordings.clip_frames import read_clip
+    from stream.run.deployment import model_canvas
 
     canvas = model_canvas(loaded)
     with TorchEngine(loaded.model, canvas) as engine:
@@ -109,7 +109,7 @@ def _measure(
     from dataclasses import replace
 
     from hoiclip.evaluation.events import evaluate_events
-    from stream.tracker import PairTracker, TrackerSettings
+    from stream.track.tracker import PairTracker, TrackerSettings
 
     settings = replace(TrackerSettings(), thresholds={s.name: (s.enter, s.leave) for s in suggestions})
     names = set(classifier.names)

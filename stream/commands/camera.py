@@ -23,7 +23,7 @@ def camera(
     import asyncio
 
     from hoiclip.shipped import shipped
-    from stream.rtsp_camera import serve_clip
+    from stream.commands.support.rtsp_camera import serve_clip
 
     def ready(url: str) -> None:
         typer.echo(f"playing at {url}", err=True)

@@ -22,7 +22,7 @@ def demo(
     """
     import json
 
-    from stream.demo import run_demo
+    from stream.commands.support.demo import run_demo
 
     result = run_demo(out, engine=engine)
     if as_json:

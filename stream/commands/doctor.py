@@ -14,7 +14,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
     """
     import json
 
-    from stream.diagnosis import diagnose
+    from stream.commands.support.diagnosis import diagnose
 
     findings = diagnose()
     if as_json:

@@ -215,7 +215,7 @@ def bench(
 
 
 def _model(model: Path | None, canvas: str | None) -> tuple[LoadedModel, Canvas]:
-    from stream.deployment import model_canvas, open_model, parse_canvases
+    from stream.run.deployment import model_canvas, open_model, parse_canvases
 
     loaded = open_model(model)
     return loaded, parse_canvases([canvas])[0] if canvas else model_canvas(loaded)

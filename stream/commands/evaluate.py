@@ -117,7 +117,7 @@ def model(
     from rich.progress import Progress
 
     from hoiclip.evaluation.models import evaluate_model
-    from stream.deployment import open_model
+    from stream.run.deployment import open_model
 
     loaded = open_model(model)
     console = Console(stderr=True)

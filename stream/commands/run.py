@@ -22,9 +22,9 @@ def run(
     Example: hoistream run configs/cameras.yaml
     """
     from hoiclip.yaml_lines import load_config
-    from stream.config import RunConfig
-    from stream.deployment import Deployment
-    from stream.signals import stop_on_signals
+    from stream.commands.support.signals import stop_on_signals
+    from stream.run.config import RunConfig
+    from stream.run.deployment import Deployment
 
     settings = load_config(config, RunConfig)
     if model is not None:

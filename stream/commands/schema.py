@@ -17,7 +17,7 @@ def schema(
     Example: hoistream schema > event.schema.json
     """
     from hoiclip.errors import InputError
-    from stream.asyncapi import ASYNCAPI_NAME, JSON_SCHEMA_NAME, documents
+    from stream.events.asyncapi import ASYNCAPI_NAME, JSON_SCHEMA_NAME, documents
 
     if out is None:
         typer.echo(documents()[ASYNCAPI_NAME if asyncapi else JSON_SCHEMA_NAME], nl=False)

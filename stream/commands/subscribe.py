@@ -47,11 +47,11 @@ def subscribe(
     import sys
 
     from hoiclip.errors import HoistreamError, InputError
-    from stream.client import SubscriptionError
-    from stream.client import subscribe as open_subscription
-    from stream.event_lines import EventPrinter
-    from stream.events import EVENT_TYPES
-    from stream.moments import parse_moment, past_time
+    from stream.commands.support.moments import parse_moment, past_time
+    from stream.events.lines import EventPrinter
+    from stream.events.schema import EVENT_TYPES
+    from stream.subscribe.client import SubscriptionError
+    from stream.subscribe.client import subscribe as open_subscription
 
     if group is not None and (until is not None or not follow):
         raise InputError("--until and --no-follow only go without --group, which keeps its own place")

@@ -46,7 +46,7 @@ def teach(
     from hoiclip.lessons import Lesson, load_lessons, remove_lesson, store_lesson
     from hoiclip.teaching import teach_row
     from hoiclip.vocabulary import find_object, find_verb
-    from stream.deployment import open_model
+    from stream.run.deployment import open_model
 
     if list_lessons:
         for lesson in load_lessons(vocabulary):
@@ -107,8 +107,8 @@ def _outputs(
 ) -> tuple[list[Outputs[NDArray[np.float32]]], list[Outputs[NDArray[np.float32]]]]:
     """Return the model's outputs on each example, and on each clip's frames well away from all of them."""
     from engines.torch_engine import TorchEngine
-    from stream.clip_frames import ClipFrame, read_clip
-    from stream.deployment import model_canvas
+    from stream.recordings.clip_frames import ClipFrame, read_clip
+    from stream.run.deployment import model_canvas
 
     canvas = model_canvas(loaded)
     examples, background = [], []

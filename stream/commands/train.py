@@ -25,7 +25,7 @@ def train(
 ) -> None:
     """Train a model; a killed run resumes from its checkpoints to the same result when started again.
 
-    Several GPUs: torchrun --nproc-per-node 4 -m stream.cli train configs/train/hico.yaml
+    Several GPUs: torchrun --nproc-per-node 4 -m hoistream train configs/train/hico.yaml
 
     Example: hoistream train configs/train/world.yaml
     """

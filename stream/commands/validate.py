@@ -19,9 +19,9 @@ def validate(
     import json
 
     from hoiclip.yaml_lines import load_config
-    from stream.config import RunConfig
-    from stream.deployment import check_files
     from stream.redaction import redact
+    from stream.run.config import RunConfig
+    from stream.run.deployment import check_files
 
     settings = load_config(config, RunConfig)
     check_files(settings, config)

@@ -26,7 +26,7 @@ def verbs(
     """
     from hoiclip.training.verb_rows import rows_from_folder
     from hoiclip.weights import save_model
-    from stream.deployment import open_model
+    from stream.run.deployment import open_model
 
     loaded = open_model(model)
     classifiers, made = rows_from_folder(loaded, pictures, per_interaction)

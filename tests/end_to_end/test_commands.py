@@ -15,12 +15,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def hoistream(*arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "stream.cli", *arguments], capture_output=True, text=True, timeout=timeout, cwd=ROOT
+        [sys.executable, "-m", "hoistream", *arguments], capture_output=True, text=True, timeout=timeout, cwd=ROOT
     )
 
 
 def test_help_imports_neither_torch_nor_video_nor_numpy() -> None:
-    code = "import sys, stream.cli; print([m for m in ('torch', 'av', 'numpy', 'cv2', 'redis') if m in sys.modules])"
+    code = "import sys, hoistream.cli; print([m for m in ('torch', 'av', 'numpy', 'cv2', 'redis') if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert result.stdout.strip() == "[]"
 
@@ -64,7 +64,7 @@ def test_sigterm_ends_a_run_soon_with_every_event_flushed(tiny_model_path: Path,
         f"sources:\n  - {{id: cam, url: '{ROOT / 'assets/demo.mp4'}', kind: live, target_fps: 10}}\n"
     )
     process = subprocess.Popen(
-        [sys.executable, "-m", "stream.cli", "run", str(config)], stderr=subprocess.PIPE, text=True, cwd=ROOT
+        [sys.executable, "-m", "hoistream", "run", str(config)], stderr=subprocess.PIPE, text=True, cwd=ROOT
     )
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and not (events.exists() and events.stat().st_size):

@@ -21,9 +21,9 @@ import typer
 import yaml
 
 from hoiclip.yaml_lines import load_config
-from stream.cli import app
-from stream.config import RunConfig
-from stream.events import InteractionEvent, parse_event
+from hoistream.cli import app
+from stream.events.schema import InteractionEvent, parse_event
+from stream.run.config import RunConfig
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 COMPOSE = REPOSITORY / "docker-compose.yml"
@@ -143,7 +143,7 @@ class Services:
         """Run the service's command, with some of its words replaced."""
         command = [replaced.get(word, word) for word in self._services[name]["command"]]
         process = subprocess.Popen(
-            [sys.executable, "-m", "stream.cli", *command],
+            [sys.executable, "-m", "hoistream", *command],
             env=self._environment,
             cwd=REPOSITORY,
             stdout=subprocess.PIPE,

@@ -172,7 +172,7 @@ def test_a_killed_run_ends_with_the_same_weights(folder: Path, tmp_path: Path) -
     path = tmp_path / "train.yaml"
     path.write_text(yaml.safe_dump(configuration(folder, tmp_path / "killed", **changes)))
     assert isinstance(load_train_config(path), PictureTrainConfig)
-    command = [sys.executable, "-m", "stream.cli", "train", str(path), "--threads", "1"]
+    command = [sys.executable, "-m", "hoistream", "train", str(path), "--threads", "1"]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     checkpoint = tmp_path / "killed" / "pictures.pt"
     deadline = time.monotonic() + 90

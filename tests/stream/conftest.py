@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import redis
 
-from stream.events import Event, EventNumbers, InteractionEvent
+from stream.events.schema import Event, EventNumbers, InteractionEvent
 
 
 def free_port() -> int:
@@ -50,7 +50,7 @@ def write_clip(
 SERVE = """
 import asyncio, functools, sys
 from pathlib import Path
-from stream.rtsp_camera import serve_clip
+from stream.commands.support.rtsp_camera import serve_clip
 ready = functools.partial(print, flush=True)
 asyncio.run(serve_clip(Path(sys.argv[1]), "127.0.0.1", int(sys.argv[2]), loop=True, ready=ready))
 """

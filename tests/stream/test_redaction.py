@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from stream.decode.sources import SourceSettings
 from stream.redaction import redact
-from stream.sources import SourceSettings
 
 
 @pytest.mark.parametrize(

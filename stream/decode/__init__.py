@@ -1,0 +1,1 @@
+"""What runs inside the decoder process: PyAV and NumPy only."""

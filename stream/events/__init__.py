@@ -1,0 +1,1 @@
+"""What is published: the schema, its documents, and how events look to people."""

@@ -1,0 +1,1 @@
+"""Decoder processes under watch, their account, and batches of their frames."""

@@ -1,0 +1,1 @@
+"""From an event to every sink: spool, delivery, sinks."""

@@ -1,0 +1,115 @@
+"""Where events go: sinks by URL, and the direct ones that need no spool, a JSON Lines file and standard output."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import IO, Protocol
+
+from hoiclip.errors import InputError
+from stream.publish.appending import append_whole
+
+FORMS = "redis://[user:password@]host[:port][/db], rediss://…, jsonl:PATH or stdout:"
+
+
+class DirectSink(Protocol):
+    """A sink that has an event once `write` returns."""
+
+    def write(self, line: bytes) -> None:
+        """Take one event as JSON without a newline. Raises OSError, having kept nothing of it."""
+        ...
+
+    def flush(self) -> None:
+        """Put everything where it survives a power cut. Raises OSError."""
+        ...
+
+    def close(self) -> None:
+        """Flush and let go; safe to call twice."""
+        ...
+
+
+class JsonlSink:
+    """Append one line an event to a file; a half line that a killed writer left is cut off first.
+
+    Raises InputError when the file cannot be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._lock = threading.Lock()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        except OSError as error:
+            raise InputError(f"sink jsonl:{path}: cannot be written ({error.strerror})") from error
+        self._size = os.fstat(self._fd).st_size
+        self._cut_half_line()
+
+    def _cut_half_line(self) -> None:
+        end = self._size
+        while end > 0:
+            start = max(0, end - (1 << 16))
+            block = os.pread(self._fd, end - start, start)
+            newline = block.rfind(b"\n")
+            if newline >= 0:
+                end = start + newline + 1
+                break
+            end = start
+        if end < self._size:
+            os.ftruncate(self._fd, end)
+            self._size = end
+
+    def write(self, line: bytes) -> None:
+        """Append `line` and a newline."""
+        with self._lock:
+            append_whole(self._fd, line + b"\n", self._size)
+            self._size += len(line) + 1
+
+    def flush(self) -> None:
+        """Sync the file."""
+        with contextlib.suppress(OSError):  # a pipe or a device cannot be synced, and needs none
+            os.fsync(self._fd)
+
+    def close(self) -> None:
+        """Sync and close the file."""
+        if self._fd >= 0:
+            self.flush()
+            os.close(self._fd)
+            self._fd = -1
+
+
+class StdoutSink:
+    """Print one line an event, at once."""
+
+    def __init__(self, stream: IO[bytes] | None = None) -> None:
+        self._stream = stream or sys.stdout.buffer
+        self._lock = threading.Lock()
+
+    def write(self, line: bytes) -> None:
+        """Print `line`. Raises BrokenPipeError when the reader has left."""
+        with self._lock:
+            self._stream.write(line + b"\n")
+            self._stream.flush()
+
+    def flush(self) -> None:
+        """Nothing waits."""
+
+    def close(self) -> None:
+        """Standard output stays open."""
+
+
+def is_redis(url: str) -> bool:
+    """Whether `url` names a server, whose events wait in the spool. Raises InputError for an unknown form."""
+    if url.startswith(("redis://", "rediss://")):
+        return True
+    if url == "stdout:" or (url.startswith("jsonl:") and len(url) > len("jsonl:")):
+        return False
+    scheme = url.split(":", 1)[0]  # the rest may hold a password
+    raise InputError(f"sink {scheme!r}: not known; expected {FORMS}")
+
+
+def open_direct(url: str) -> DirectSink:
+    """Open a ``jsonl:PATH`` or ``stdout:`` sink."""
+    return StdoutSink() if url == "stdout:" else JsonlSink(Path(url.removeprefix("jsonl:")).expanduser())

@@ -1,0 +1,1 @@
+"""Recorded videos: batch jobs, results, timelines, annotated video."""

@@ -1,0 +1,57 @@
+"""Find videos in folders and read the few facts about a file that a batch job needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from hoiclip.errors import InputError
+from stream.run.identity import fingerprint
+
+VIDEO_SUFFIXES = frozenset(
+    {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".3gp", ".h264", ".hevc"}
+)
+
+
+class Video(NamedTuple):
+    """A file to process and the name its outputs carry."""
+
+    path: Path
+    name: str  # unique in the job, safe as a file name and as a source id
+
+
+def find_videos(paths: Sequence[Path]) -> list[Video]:
+    """Return the videos among `paths` in a stable order; folders are searched recursively by suffix.
+
+    A name is the file's stem; files of equal stems carry their folders' names as well. Raises InputError for a path
+    that does not exist or when nothing is found.
+    """
+    files: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            files += sorted(f for f in path.rglob("*") if f.suffix.lower() in VIDEO_SUFFIXES and f.is_file())
+        elif path.exists():
+            files.append(path)
+        else:
+            raise InputError(f"{path}: no such file or folder")
+    files = list(dict.fromkeys(file.resolve() for file in files))
+    if not files:
+        raise InputError(f"no videos in {', '.join(map(str, paths))}; looked for {', '.join(sorted(VIDEO_SUFFIXES))}")
+    return [Video(file, name) for file, name in zip(files, _names(files), strict=True)]
+
+
+def _names(files: Sequence[Path]) -> list[str]:
+    depth = 1
+    while True:
+        names = [_safe("-".join((*file.parts[-depth:-1], file.stem))) for file in files]
+        repeated = {name for name in names if names.count(name) > 1}
+        if not repeated:
+            return names
+        if depth >= max(len(file.parts) for file in files):  # stems differ by suffix only, or by unsafe letters
+            return [f"{name}-{fingerprint(str(file).encode())[:6]}" for name, file in zip(names, files, strict=True)]
+        depth += 1
+
+
+def _safe(name: str) -> str:
+    return "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in name)[-60:] or "video"

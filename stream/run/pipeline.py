@@ -1,0 +1,193 @@
+"""The pipeline after the decoders: schedule, run, postprocess; events come out in order per source."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hoiclip.types import Outputs
+from stream.events.schema import Event
+from stream.ingest.batcher import Batch, FrameBatcher, FrameMeta
+from stream.ingest.source_state import FINAL_KINDS, SourceMessage
+from stream.run.inference import EnginePool
+from stream.run.metrics import Metrics
+from stream.run.source_run import SourceRun
+
+logger = logging.getLogger(__name__)
+_END_REASONS = {"ended": "end_of_file", "failed": "source_failed", "removed": "source_removed"}
+
+
+@dataclass(frozen=True)
+class Inferred:
+    """A batch after the engine."""
+
+    outputs: Outputs[NDArray[np.float32]]
+    batch: Batch
+
+
+@dataclass
+class SourceReport:
+    """How one source ended."""
+
+    frames: int = 0
+    events: int = 0
+    failed: str | None = None  # one line; None when the source was read to its end
+
+
+@dataclass
+class StageTimes:
+    """Seconds spent by stage, to show where time goes."""
+
+    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+
+    def add(self, stage: str, started: float) -> float:
+        """Charge the time since `started` (perf_counter) to `stage`; return now."""
+        now = time.perf_counter()
+        self.seconds[stage] += now - started
+        return now
+
+    def merge(self, other: StageTimes) -> None:
+        """Add another account to this one."""
+        for stage, seconds in other.seconds.items():
+            self.seconds[stage] += seconds
+
+
+class Pipeline:
+    """Run frames of all sources through the engine, and each source's frames through its head, tracker and publisher.
+
+    Two threads: one collects batches and runs the engine, the caller's scores, tracks and publishes. The queue between
+    them is bounded: a slow publisher slows the engine, then the rings fill and decoders apply their policy (live drops
+    and counts, files wait). The first error of either thread stops both and is raised.
+    """
+
+    def __init__(
+        self,
+        *,
+        batcher: FrameBatcher,
+        engines: EnginePool,
+        sources: Mapping[str, SourceRun],
+        publish: Callable[[Event], object],
+        metrics: Metrics | None = None,
+        on_message: Callable[[SourceMessage], None] | None = None,
+        on_frame: Callable[[FrameMeta], None] | None = None,
+    ) -> None:
+        self._batcher = batcher
+        self._engines = engines
+        self._sources = sources
+        self._publish = publish
+        self._metrics = metrics
+        self._on_message = on_message
+        self._on_frame = on_frame
+        self.finished = False  # every source has said its last word
+        self._work: queue.Queue[Inferred | SourceMessage | None] = queue.Queue(maxsize=4)
+        self._halt = threading.Event()  # ours; `stop` belongs to the caller and may serve other pipelines
+        self._error: BaseException | None = None
+        self.times = StageTimes()
+        self.reports: dict[str, SourceReport] = defaultdict(SourceReport)
+
+    def run(self, stop: threading.Event) -> dict[str, SourceReport]:
+        """Work until every source has ended or `stop` is set, then close what is open and return a report a source."""
+        worker = threading.Thread(target=self._infer_all, args=(stop,), name="inference", daemon=True)
+        worker.start()
+        try:
+            while (item := self._work.get()) is not None:
+                if isinstance(item, Inferred):
+                    self._postprocess(item)
+                else:
+                    self._message(item)
+            for run in self._sources.values():  # whatever did not end by itself ends with the pipeline
+                self._emit(run, run.finish("stopped", time.time()))
+        finally:
+            self._halt.set()
+            self._drain(worker)
+            worker.join()
+        if self._error is not None:
+            raise self._error
+        return self.reports
+
+    def _infer_all(self, stop: threading.Event) -> None:
+        try:
+            started = time.perf_counter()
+            while not (stop.is_set() or self._halt.is_set()):
+                item = self._batcher.collect(timeout_s=0.1)
+                if item is None:
+                    if self._batcher.finished:
+                        self.finished = True
+                        return
+                    continue
+                started = self.times.add("wait for frames", started)
+                if isinstance(item, Batch):
+                    outputs = self._engines.infer(item.canvas, item.frames)
+                    started = self.times.add("engine", started)
+                    self._work.put(Inferred(outputs, item))
+                    if self._metrics:
+                        self._metrics.batch_size.observe(len(item.meta))
+                else:
+                    self._work.put(item)
+                started = time.perf_counter()
+        except BaseException as error:
+            self._error = error
+        finally:
+            self._work.put(None)
+
+    def _postprocess(self, item: Inferred) -> None:
+        for index, meta in enumerate(item.batch.meta):
+            run = self._sources.get(meta.source_id)
+            if run is None:  # removed while its frames were under way
+                continue
+            started = time.perf_counter()
+            one = Outputs(*(array[index : index + 1] for array in item.outputs))
+            events = run.frame(one, meta, item.batch.frames[index])
+            started = self.times.add("head and track", started)
+            self.reports[meta.source_id].frames += 1
+            if self._metrics:
+                self._metrics.frames.labels(meta.source_id).inc()
+                if meta.capture_wall_s is not None:
+                    self._metrics.latency_s.labels(meta.source_id).observe(max(0.0, time.time() - meta.capture_wall_s))
+            self._emit(run, events)
+            self.times.add("publish", started)
+            if self._on_frame:
+                self._on_frame(meta)
+
+    def _message(self, message: SourceMessage) -> None:
+        run = self._sources.get(message.source_id)
+        if run is not None:
+            if message.gap is not None:
+                self._emit(run, run.interrupted(message.gap))
+            if message.kind in FINAL_KINDS:
+                self._emit(run, run.finish(_END_REASONS[message.kind], message.wall_s))
+            if message.kind == "failed":
+                self.reports[message.source_id].failed = message.detail
+            else:
+                self.reports[message.source_id]  # a source that ended without a frame has a report too
+        if self._on_message:
+            self._on_message(message)
+
+    def publish_gap(self, message: SourceMessage) -> None:
+        """Publish a blind stretch that is still open when the run ends."""
+        run = self._sources.get(message.source_id)
+        if run is not None and message.gap is not None:
+            self._emit(run, run.interrupted(message.gap))
+
+    def _emit(self, run: SourceRun, events: list[Event]) -> None:
+        for event in events:
+            self._publish(event)
+            if self._metrics:
+                self._metrics.events.labels(run.source_id, event.type).inc()
+        self.reports[run.source_id].events += len(events)
+
+    def _drain(self, worker: threading.Thread) -> None:
+        """Take what the worker still hands over, so that it never waits for a reader that is gone."""
+        while worker.is_alive():
+            try:
+                self._work.get(timeout=0.05)
+            except queue.Empty:
+                continue

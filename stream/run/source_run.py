@@ -1,0 +1,128 @@
+"""What happens to one source's frames after the engine: scores, pairs, tracks, events, in order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hoiclip.classifier import TextClassifier
+from hoiclip.postprocess import PairDetections, score, to_pairs
+from hoiclip.types import Outputs
+from stream.events.schema import CoverageGapEvent, Event, EventNumbers, InteractionEvent
+from stream.ingest.batcher import FrameMeta
+from stream.ingest.coverage import CoverageGap
+from stream.track.cuts import CutDetector
+from stream.track.tracker import PairTracker, PairView, Transition
+
+
+@dataclass(frozen=True)
+class Head:
+    """How one source's embeddings become pairs; sources may share one."""
+
+    classifier: TextClassifier
+    model_fingerprint: str
+    enhancement: bool = False
+    min_pair_score: float = 0.2
+
+    def pairs(self, outputs: Outputs[NDArray[np.float32]], size_hw: tuple[int, int]) -> PairDetections:
+        """Return the pairs of one frame, outputs of batch 1, in pixels of `size_hw`."""
+        scores = score(outputs, self.classifier, enhancement=self.enhancement)
+        return to_pairs(scores, 0, size_hw, self.classifier, min_score=self.min_pair_score)
+
+
+@dataclass
+class SourceRun:
+    """One source's head, tracker and event numbers; used from one thread, frames in order."""
+
+    source_id: str
+    run_id: str
+    head: Head
+    tracker: PairTracker
+    keep_views: bool = False  # remember what to draw on each frame, for the annotated video
+    frames: int = 0
+    views: list[tuple[float, list[PairView]]] = field(default_factory=list)  # (media time, what to draw)
+    last_s: float = 0.0
+    _numbers: EventNumbers = field(init=False)
+    _cuts: CutDetector = field(default_factory=CutDetector)
+    _size_hw: tuple[int, int] = (1, 1)
+    _interaction_ids: dict[tuple[int, int], str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._numbers = EventNumbers(self.run_id, self.source_id)
+
+    def frame(self, outputs: Outputs[NDArray[np.float32]], meta: FrameMeta, picture: NDArray[np.uint8]) -> list[Event]:
+        """Return the events that a frame brings: outputs of batch 1 for `picture` uint8 [H, W, 3] (RGB, the canvas)."""
+        self._size_hw = (meta.height, meta.width)
+        self.frames += 1
+        self.last_s = meta.pts_s
+        detections = self.head.pairs(outputs, self._size_hw)
+        cut = not meta.corrupt and self._cuts.is_cut(picture)  # damage is no evidence of another view
+        transitions = self.tracker.update(meta.pts_s, detections, corrupt=meta.corrupt, cut=cut)
+        if self.keep_views:
+            self.views.append((meta.pts_s, self.tracker.snapshot()))
+        return [self._event(transition, meta.capture_wall_s) for transition in transitions]
+
+    def interrupted(self, gap: CoverageGap) -> list[Event]:
+        """Return the event of a blind stretch; what was going on closes by the tracker's gap tolerance."""
+        event = CoverageGapEvent(
+            **self._numbers.next(),
+            media_time_s=gap.to_media_s,
+            capture_time=_utc(gap.to_wall_s),
+            from_media_s=gap.from_media_s,
+            to_media_s=gap.to_media_s,
+            from_time=_utc(gap.from_wall_s),
+            to_time=_utc(gap.to_wall_s),
+            blind_s=gap.blind_s,
+            reason=gap.reason,
+            why=gap.why,
+        )
+        return [event]
+
+    def finish(self, reason: str, wall_s: float | None) -> list[Event]:
+        """Close every open interaction at the last frame's time."""
+        return [self._event(transition, wall_s) for transition in self.tracker.flush(self.last_s, reason)]
+
+    def _event(self, transition: Transition, wall_s: float | None) -> InteractionEvent:
+        classifier, index = self.head.classifier, transition.interaction
+        key = (transition.pair_id, index)
+        if transition.kind == "started":
+            self._interaction_ids[key] = self._numbers.interaction_id(
+                transition.pair_id, classifier.names[index], transition.started_s
+            )
+        interaction_id = self._interaction_ids[key]
+        if transition.kind == "ended":
+            del self._interaction_ids[key]
+        height, width = self._size_hw
+        return InteractionEvent(
+            **self._numbers.next(),
+            type=transition.kind,
+            media_time_s=transition.t_s,
+            capture_time=_utc(wall_s),
+            interaction_id=interaction_id,
+            pair_id=transition.pair_id,
+            human_id=transition.human_id,
+            object_id=transition.object_id,
+            verb=classifier.verbs[index],
+            object=transition.object,
+            interaction=classifier.names[index],
+            prompt=classifier.prompts[index],
+            score=transition.score,
+            peak_score=transition.peak_score,
+            human_box_xyxy_px=transition.human_box_xyxy_px,
+            object_box_xyxy_px=transition.object_box_xyxy_px,
+            frame_width_px=width,
+            frame_height_px=height,
+            started_media_s=transition.started_s,
+            duration_s=transition.duration_s,
+            reason=transition.reason,
+            why=transition.why,
+            model_fingerprint=self.head.model_fingerprint,
+            vocabulary_fingerprint=classifier.fingerprint,
+        )
+
+
+def _utc(wall_s: float | None) -> datetime | None:
+    return None if wall_s is None else datetime.fromtimestamp(wall_s, UTC)

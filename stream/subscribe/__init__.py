@@ -1,0 +1,1 @@
+"""Reading events from a Redis stream, from any Python program."""

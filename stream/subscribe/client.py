@@ -1,0 +1,254 @@
+"""Subscribe to events from any Python program; needs redis and pydantic, and no torch.
+
+```python
+from stream.subscribe.client import subscribe
+
+with subscribe("redis://localhost:6379/0", group="alarms", verbs={"ride"}) as events:
+    for event in events:
+        print(event.source_id, event.type, event.interaction)
+```
+
+An event counts as handled when the loop comes for the next one; when the body raises, it is delivered again, here or to
+another consumer of the group. `subscribe_async` is the same for asyncio.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Collection
+from dataclasses import fields
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self, TypedDict, Unpack
+
+from redis.exceptions import RedisError
+
+from stream.events.redis_connection import RedisUrl, connect_raw, connect_raw_async, parse_redis_url
+from stream.events.schema import Event
+from stream.subscribe.subscription import (
+    Call,
+    Delivery,
+    EventFilter,
+    Pause,
+    Reader,
+    ReadSettings,
+    Start,
+    Steps,
+    SubscriptionError,
+    resume,
+)
+
+__all__ = [
+    "AsyncSubscription",
+    "Event",
+    "EventFilter",
+    "Options",
+    "Subscription",
+    "SubscriptionError",
+    "subscribe",
+    "subscribe_async",
+]
+
+
+class Options(TypedDict, total=False):
+    """How to subscribe; everything has a default."""
+
+    group: str | None
+    """Consumers of one group share the events; without one (the default) events are only looked at."""
+    consumer: str | None
+    """This consumer's name in its group; host and process id by default."""
+    start: Start
+    """Where a new group, or looking, begins: ``"beginning"`` (the default), ``"new"``, a datetime, or a timedelta
+    before now."""
+    until: datetime | None
+    """Without a group: stop at this time."""
+    follow: bool
+    """Without a group: wait for more at the end (the default) or stop there."""
+    sources: Collection[str]
+    """Only events of these sources; everything when empty. The same goes for the four below."""
+    types: Collection[str]
+    verbs: Collection[str]
+    objects: Collection[str]
+    interactions: Collection[str]
+    claim_idle_s: float
+    """Take over what another consumer has held for so long (30 s)."""
+    max_tries: int
+    """Deliveries of one event (5) before it goes to the stream ``NAME:dead``."""
+    deduplicate: bool
+    """Leave out events that this subscription has acknowledged already (the default)."""
+
+
+def subscribe(url: str, **options: Unpack[Options]) -> Subscription:
+    """Yield the events at ``redis://[user:password@]host[:port][/db][?stream=NAME]``, typed; see `Options`.
+
+    With a `group`, consumers share the events: each one is delivered to one of them, acknowledged once handled, taken
+    over after `claim_idle_s` from a consumer that crashed, and put into the stream ``NAME:dead`` after `max_tries`
+    deliveries. Without a group, events are only looked at, from `start` to `until`; ``follow=False`` stops at the end.
+    Lost connections are mended for ever. Raises SubscriptionError for what waiting does not mend, TypeError for an
+    option that does not exist.
+    """
+    return Subscription(url, _settings(url, options))
+
+
+def subscribe_async(url: str, **options: Unpack[Options]) -> AsyncSubscription:
+    """The same as `subscribe`, for ``async with`` and ``async for``."""
+    return AsyncSubscription(url, _settings(url, options))
+
+
+def _settings(url: str, options: Options) -> ReadSettings:
+    values: dict[str, Any] = dict(options)
+    wanted = EventFilter(
+        **{field.name: values.pop(field.name) for field in fields(EventFilter) if field.name in values}
+    )
+    if values.get("consumer") is None:
+        values.pop("consumer", None)
+    return ReadSettings(stream=_parse(url).stream, filter=wanted, **values)
+
+
+def _parse(url: str) -> RedisUrl:
+    try:
+        return parse_redis_url(url)
+    except ValueError as error:
+        raise SubscriptionError(f"redis URL: {error}") from None
+
+
+class _Counters:
+    """What both kinds of subscription report."""
+
+    _reader: Reader
+
+    @property
+    def lost_ids(self) -> int:
+        """Entries deleted before they were handled: above 0, something other than hoistream trims the stream."""
+        return self._reader.lost_ids
+
+    @property
+    def buried(self) -> int:
+        """Entries moved to the dead-letter stream."""
+        return self._reader.buried
+
+    @property
+    def duplicates(self) -> int:
+        """Repeated events that were left out."""
+        return self._reader.duplicates
+
+
+class Subscription(_Counters):
+    """An iterator of events, and a context manager; leaving it without an exception acknowledges the last event."""
+
+    def __init__(self, url: str, settings: ReadSettings) -> None:
+        self._client = connect_raw(_parse(url).url)
+        self._reader = Reader(settings)
+        self._steps = self._reader.steps()
+        self._waiting = False  # an event was handed out and not yet handled
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Event:
+        delivery = self._run(self._steps)
+        if delivery is None:
+            raise StopIteration
+        self._waiting = True
+        return delivery.event
+
+    def _run(self, steps: Steps) -> Delivery | None:
+        """Do what `steps` ask for until there is an event, or until they end."""
+        self._waiting = False
+        try:
+            step = next(steps)
+            while not isinstance(step, Delivery):
+                if isinstance(step, Pause):
+                    time.sleep(step.seconds)
+                    step = next(steps)
+                else:
+                    step = resume(steps, self._ask(step))
+        except StopIteration:
+            return None
+        return step
+
+    def _ask(self, call: Call) -> Any:
+        """Return the server's reply, or the error in its place."""
+        try:
+            return self._client.execute_command(*call.arguments)  # type: ignore[no-untyped-call]
+        except RedisError as error:
+            return error
+
+    def close(self, *, handled: bool = True) -> None:
+        """Acknowledge what was handled, with `handled` the last event too, and disconnect; safe to call twice."""
+        last = self._reader.finish(self._steps, handled=handled and self._waiting)
+        self._waiting = False
+        try:
+            self._run(last)
+        except RedisError:
+            pass  # what could not be acknowledged is delivered again
+        finally:
+            self._client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close(handled=error is None)
+
+
+class AsyncSubscription(_Counters):
+    """The asyncio counterpart of `Subscription`."""
+
+    def __init__(self, url: str, settings: ReadSettings) -> None:
+        self._client = connect_raw_async(_parse(url).url)
+        self._reader = Reader(settings)
+        self._steps = self._reader.steps()
+        self._waiting = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        delivery = await self._run(self._steps)
+        if delivery is None:
+            raise StopAsyncIteration
+        self._waiting = True
+        return delivery.event
+
+    async def _run(self, steps: Steps) -> Delivery | None:
+        self._waiting = False
+        try:
+            step = next(steps)
+            while not isinstance(step, Delivery):
+                if isinstance(step, Pause):
+                    await asyncio.sleep(step.seconds)
+                    step = next(steps)
+                else:
+                    step = resume(steps, await self._ask(step))
+        except StopIteration:
+            return None
+        return step
+
+    async def _ask(self, call: Call) -> Any:
+        try:
+            return await self._client.execute_command(*call.arguments)  # type: ignore[no-untyped-call]
+        except RedisError as error:
+            return error
+
+    async def close(self, *, handled: bool = True) -> None:
+        """Acknowledge what was handled, with `handled` the last event too, and disconnect; safe to call twice."""
+        last = self._reader.finish(self._steps, handled=handled and self._waiting)
+        self._waiting = False
+        try:
+            await self._run(last)
+        except RedisError:
+            pass  # what could not be acknowledged is delivered again
+        finally:
+            await self._client.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close(handled=error is None)

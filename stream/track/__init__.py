@@ -1,0 +1,1 @@
+"""Pairs over time: association, smoothing, life cycle. NumPy and SciPy only."""
