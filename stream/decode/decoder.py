@@ -21,7 +21,7 @@ import av.logging
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from stream.decode.backoff import Backoff
+from stream.backoff import Backoff
 from stream.decode.damage import DamageWatch
 from stream.decode.decoder_link import DecoderLink
 from stream.decode.frame_times import FramePicker, FrameTime, LiveClock, Rational, RecordingClock, seconds

@@ -6,11 +6,12 @@ the source's run (for a recording: of the file); wall-clock times are UTC and na
 
 from __future__ import annotations
 
-import hashlib
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal, TypedDict
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
+
+from hoiclip.hashes import short_hash
 
 SCHEMA_VERSION: Final = 1
 
@@ -167,12 +168,3 @@ class EventNumbers:
     def interaction_id(self, pair_id: int, interaction: str, started_media_s: float) -> str:
         """Return the id shared by the events of one interaction of one pair."""
         return short_hash(self.run_id, self.source_id, str(pair_id), interaction, f"{started_media_s:.3f}")
-
-
-def short_hash(*parts: str) -> str:
-    """Return 20 hexadecimal digits that depend on every part and on where each one ends."""
-    digest = hashlib.sha256()
-    for part in parts:
-        encoded = part.encode()
-        digest.update(len(encoded).to_bytes(4, "little") + encoded)
-    return digest.hexdigest()[:20]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from hoiclip.types import Canvas
-from stream.decode.backoff import Backoff
+from stream.backoff import Backoff
 from stream.decode.ring import Ring
 from stream.decode.sources import SourceSettings
 from stream.ingest.coverage import CoverageAccount, CoverageGap

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from hoiclip.errors import InputError
 from hoiclip.types import Canvas
-from stream.decode.backoff import Backoff
+from stream.backoff import Backoff
 from stream.decode.ring import Ring
 from stream.decode.sources import SourceSettings
 from stream.ingest.coverage import Coverage, CoverageAccount

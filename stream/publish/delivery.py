@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from hoiclip.errors import HoistreamError
-from stream.events.schema import short_hash
+from hoiclip.hashes import short_hash
 from stream.publish.records import Record
 from stream.publish.redis_sink import RedisSink, SinkDownError, SinkFullError, SinkLostError
 from stream.publish.spool import Cursor, Spool

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hoiclip.errors import InputError
-from stream.run.identity import fingerprint
+from hoiclip.hashes import short_hash
 
 VIDEO_SUFFIXES = frozenset(
     {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".3gp", ".h264", ".hevc"}
@@ -49,7 +49,7 @@ def _names(files: Sequence[Path]) -> list[str]:
         if not repeated:
             return names
         if depth >= max(len(file.parts) for file in files):  # stems differ by suffix only, or by unsafe letters
-            return [f"{name}-{fingerprint(str(file).encode())[:6]}" for name, file in zip(names, files, strict=True)]
+            return [f"{name}-{short_hash(str(file))[:6]}" for name, file in zip(names, files, strict=True)]
         depth += 1
 
 

@@ -18,12 +18,12 @@ import typer
 from engines.registry import open_engine
 from hoiclip.classifier import TextClassifier
 from hoiclip.errors import HoistreamError, InputError
+from hoiclip.hashes import short_hash
 from hoiclip.lessons import open_vocabulary
 from hoiclip.shipped import shipped_model
 from hoiclip.types import Canvas, Engine
 from hoiclip.weights import LoadedModel, load_model
 from stream.decode.sources import SourceSettings
-from stream.events.schema import short_hash
 from stream.ingest.batcher import FrameBatcher
 from stream.ingest.supervisor import SourceMessage, SourceSupervisor
 from stream.publish.publisher import Publisher

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
-from stream.events.schema import short_hash
+from hoiclip.hashes import short_hash
 from stream.run.source_run import Head
 
 
 def recording_run_id(path: Path, head: Head, settings: object) -> str:
     """Return a run id that depends on what is processed and how, so that equal work gives equal events."""
     return short_hash(file_fingerprint(path), head.model_fingerprint, head.classifier.fingerprint, repr(settings))
-
-
-def fingerprint(*parts: bytes) -> str:
-    """Return a short, stable hash (16 hexadecimal digits) of `parts`."""
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(len(part).to_bytes(8, "little") + part)
-    return digest.hexdigest()[:16]
 
 
 def file_fingerprint(path: Path, block: int = 1 << 20) -> str:
@@ -30,4 +21,4 @@ def file_fingerprint(path: Path, block: int = 1 << 20) -> str:
         for start in sorted({0, max(0, size // 2 - block // 2), max(0, size - block)}):
             file.seek(start)
             parts.append(file.read(block))
-    return fingerprint(*parts)
+    return short_hash(*parts)

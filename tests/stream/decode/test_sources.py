@@ -7,7 +7,7 @@ import pytest
 
 from hoiclip.errors import InputError
 from hoiclip.types import Canvas
-from stream.decode.backoff import Backoff
+from stream.backoff import Backoff
 from stream.decode.frame_times import LiveClock, RecordingClock
 from stream.decode.ring import Ring
 from stream.decode.sources import SourceSettings, canvas_for

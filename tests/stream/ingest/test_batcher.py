@@ -12,7 +12,7 @@ import pytest
 
 from hoiclip.errors import InputError
 from hoiclip.types import Canvas
-from stream.decode.backoff import Backoff
+from stream.backoff import Backoff
 from stream.decode.ring import Ring
 from stream.decode.sources import SourceSettings
 from stream.ingest.batcher import Batch, FrameBatcher
@@ -165,7 +165,7 @@ def test_a_decoder_that_cannot_be_started_fails_its_recording_alone(
         raise OSError(11, "Resource temporarily unavailable")
 
     monkeypatch.setattr("stream.ingest.supervisor.DecoderProcess", no_process)
-    monkeypatch.setattr("stream.decode.backoff.Backoff.next", lambda self: 0.01)
+    monkeypatch.setattr("stream.backoff.Backoff.next", lambda self: 0.01)
     supervisor.add(SourceSettings("a", "/nowhere.mp4", "file", (WIDE,)))
     messages = list(FrameBatcher(supervisor, 4, 0.0))
     assert [m.kind for m in messages if isinstance(m, SourceMessage)] == ["restarted", "restarted", "failed"]
