@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
@@ -66,11 +65,40 @@ def _draw_boxes(canvas: Picture, pair: DrawnPair, line: int) -> None:
     start, end = _centre(human), _centre(thing)
     # Dark below, colour above: visible on any background. The human's box is the thick one.
     for extra, paint in ((max(2, line), _DARK), (0, colour)):
-        cv2.line(canvas, start, end, paint, line + extra, cv2.LINE_AA)
-        cv2.rectangle(canvas, human[:2], human[2:], paint, 2 * line + extra)
-        cv2.rectangle(canvas, thing[:2], thing[2:], paint, line + extra)
+        _draw_stroke(canvas, start, end, line + extra, paint)
+        _draw_outline(canvas, human, 2 * line + extra, paint)
+        _draw_outline(canvas, thing, line + extra, paint)
         for point in (start, end):
-            cv2.circle(canvas, point, 2 * line + extra // 2, paint, -1, cv2.LINE_AA)
+            _draw_stroke(canvas, point, point, 4 * line + extra, paint)
+
+
+def _draw_outline(canvas: Picture, box: Rect, width: int, colour: tuple[int, int, int]) -> None:
+    """Paint the four sides of a box, `width` px centred on its edges."""
+    left, top, right, bottom = box
+    before, after = width // 2, width - width // 2
+    outer = (max(left - before, 0), max(top - before, 0), right + after, bottom + after)
+    canvas[outer[1] : top + after, outer[0] : outer[2]] = colour
+    canvas[max(bottom - before, 0) : outer[3], outer[0] : outer[2]] = colour
+    canvas[outer[1] : outer[3], outer[0] : left + after] = colour
+    canvas[outer[1] : outer[3], max(right - before, 0) : outer[2]] = colour
+
+
+def _draw_stroke(
+    canvas: Picture, start: tuple[int, int], end: tuple[int, int], width: int, colour: tuple[int, int, int]
+) -> None:
+    """Paint an antialiased line with round ends, a dot where both ends are one: the share of a pixel it covers."""
+    height, full_width = canvas.shape[:2]
+    reach = width // 2 + 1
+    left, right = max(min(start[0], end[0]) - reach, 0), min(max(start[0], end[0]) + reach + 1, full_width)
+    top, bottom = max(min(start[1], end[1]) - reach, 0), min(max(start[1], end[1]) + reach + 1, height)
+    x = np.arange(left, right, dtype=np.float32)[None] - start[0]
+    y = np.arange(top, bottom, dtype=np.float32)[:, None] - start[1]
+    along_x, along_y = end[0] - start[0], end[1] - start[1]
+    nearest = np.clip((x * along_x + y * along_y) / max(along_x**2 + along_y**2, 1), 0, 1)
+    distance = np.hypot(x - nearest * along_x, y - nearest * along_y)
+    cover = np.clip(width / 2 + 0.5 - distance, 0, 1)[..., None]
+    part = canvas[top:bottom, left:right]
+    part[:] = (part + cover * (np.asarray(colour, np.float32) - part) + 0.5).astype(np.uint8)
 
 
 def _rect(box: Sequence[float], canvas: Picture) -> Rect:

