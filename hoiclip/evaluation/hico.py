@@ -1,4 +1,5 @@
-"""HICO-DET's measures for any vocabulary: default and known-object AP, rare, non-rare, unseen and seen classes.
+"""HICO-DET's measures for any vocabulary, equal to the published evaluator's: default and known-object AP, rare,
+non-rare, unseen and seen classes.
 
 Everything is in flat tables, one row a pair, so that 9,658 images with 100 pairs each take seconds.
 """
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     from hoiclip.vocabulary import Vocabulary
 
 MIN_OVERLAP = 0.5
-RECALL_STEPS = 10  # 11 points: recall 0, 0.1, … 1
+RECALL_STEPS = np.arange(0, 1.1, 0.1)
+"""[11] As published, in floating point: three steps lie a little above 0.3, 0.6 and 0.7, so that 3 hits of 5 do not
+reach the seventh (0.6000000000000001). The published numbers contain this."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +50,8 @@ class Pairs:
 
     image: NDArray[np.int64]  # [N] image index
     interaction: NDArray[np.int64]  # [N] interaction index, from 0
-    human_boxes: NDArray[np.float32]  # [N, 4] xyxy in pixels of the image
-    object_boxes: NDArray[np.float32]  # [N, 4] xyxy in pixels of the image
+    human_boxes: NDArray[np.float64]  # [N, 4] xyxy in pixels of the image; double: which overlap is best can hang on it
+    object_boxes: NDArray[np.float64]  # [N, 4] xyxy in pixels of the image
     score: NDArray[np.float64]  # [N] any scale, higher is surer; ignored in ground truth
 
     def __post_init__(self) -> None:
@@ -77,8 +80,8 @@ class Pairs:
         return cls(
             image=index,
             interaction=np.asarray(interaction, np.int64).reshape(-1),
-            human_boxes=np.asarray(human_boxes, np.float32).reshape(-1, 4),
-            object_boxes=np.asarray(object_boxes, np.float32).reshape(-1, 4),
+            human_boxes=np.asarray(human_boxes, np.float64).reshape(-1, 4),
+            object_boxes=np.asarray(object_boxes, np.float64).reshape(-1, 4),
             score=np.ones(len(index)) if score is None else np.asarray(score, np.float64).reshape(-1),
         )
 
@@ -157,9 +160,12 @@ class HicoResult:
 def evaluate_hico(ground_truth: Pairs, detections: Pairs, classes: InteractionClasses) -> HicoResult:
     """Score `detections` against `ground_truth`.
 
-    A detection is true if min(IoU_human, IoU_object) >= 0.5, boxes counted with their last pixel, with a pair of the
-    same image and interaction that no detection of higher score took; of several it takes the one it overlaps best.
-    Average precision is interpolated at 11 points. A class with ground truth and without detections scores 0.
+    A detection is compared with one true pair only: of those of its image and interaction, the one it overlaps best
+    (of equals, the first given), where the overlap of two pairs is the smaller of the IoUs of their humans and their
+    objects, boxes counted with their last pixel. It is true if that overlap is >= 0.5 and no detection of higher score
+    took the pair; if one did, it is false, even where it overlaps another pair well enough. Equal scores keep their
+    order. Average precision is interpolated at the 11 points `RECALL_STEPS`. A class with ground truth and without
+    detections scores 0.
 
     Raises:
         ValueError: an interaction index outside the vocabulary, or a score that is not finite.
@@ -194,20 +200,18 @@ def evaluate_hico(ground_truth: Pairs, detections: Pairs, classes: InteractionCl
 
 
 def eleven_point_ap(is_true: NDArray[np.bool_], num_ground_truth: int) -> float:
-    """Return the mean, over recall 0, 0.1, … 1, of the best precision at that recall or more.
+    """Return the mean, over the recalls `RECALL_STEPS`, of the best precision at that recall or more.
 
-    `is_true` [N] is in order of falling score. Recalls are compared as integers, so that 3 of 10 reaches 0.3.
+    `is_true` [N] is in order of falling score. Recalls are compared in floating point, as published: 3 of 5 is recall
+    0.6, which does not reach the step 0.6000000000000001.
     """
     if not len(is_true):
         return 0.0
     hits = np.cumsum(is_true)
     precision = hits / np.arange(1, len(hits) + 1)
     best_from_here = np.maximum.accumulate(precision[::-1])[::-1]
-    # recall >= step / 10  <=>  hits >= ceil(step * num_ground_truth / 10)
-    needed = -(-np.arange(RECALL_STEPS + 1) * num_ground_truth // RECALL_STEPS)
-    first = np.searchsorted(hits, needed)
-    reached = first < len(hits)
-    return float(best_from_here[first[reached]].sum() / (RECALL_STEPS + 1))
+    first = np.searchsorted(hits / num_ground_truth, RECALL_STEPS)  # the first detection at that recall or more
+    return float(best_from_here[first[first < len(hits)]].sum() / len(RECALL_STEPS))
 
 
 def _match(ground_truth: Pairs, detections: Pairs, rank: NDArray[np.int64], num_classes: int) -> NDArray[np.bool_]:
@@ -229,11 +233,11 @@ def _match(ground_truth: Pairs, detections: Pairs, rank: NDArray[np.int64], num_
     )
     close = overlap >= MIN_OVERLAP
     detection, truth, overlap = detection[close], truth[close], overlap[close]
-    order = np.lexsort((truth, -overlap, rank[detection]))
-
+    order = np.lexsort((truth, -overlap, detection))
+    best = order[np.diff(detection[order], prepend=-1) > 0]  # of each detection, the one row that counts
+    detection, truth = detection[best], truth[best]
+    order = np.lexsort((rank[detection], truth))
+    winner = order[np.diff(truth[order], prepend=-1) > 0]  # of each true pair, the surest detection
     is_true = np.zeros(len(detections), np.bool_)
-    taken = np.zeros(len(ground_truth), np.bool_)
-    for d, t in zip(detection[order].tolist(), truth[order].tolist(), strict=True):  # few rows: only close ones
-        if not is_true[d] and not taken[t]:
-            is_true[d] = taken[t] = True
+    is_true[detection[winner]] = True
     return is_true

@@ -184,9 +184,9 @@ def _read_list(path: Path, pairs_key: str) -> list[dict[str, Any]]:
     return document
 
 
-def _boxes(picture: dict[str, Any], key: str, where: str) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+def _boxes(picture: dict[str, Any], key: str, where: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     try:
-        boxes = np.array([box["bbox"] for box in picture[key]], np.float32).reshape(-1, 4)
+        boxes = np.array([box["bbox"] for box in picture[key]], np.float64).reshape(-1, 4)
         categories = np.array([box["category_id"] for box in picture[key]], np.int64)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
@@ -229,7 +229,7 @@ def _scores(hois: list[dict[str, Any]], where: str) -> NDArray[np.float64]:
     return scores
 
 
-def _role_boxes(boxes: NDArray[np.float32], objects: NDArray[np.int64]) -> NDArray[np.float32]:
+def _role_boxes(boxes: NDArray[np.float64], objects: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return a box for each object index; NaN for an empty role."""
-    padded = np.concatenate([boxes, np.full((1, 4), np.nan, np.float32)])
+    padded = np.concatenate([boxes, np.full((1, 4), np.nan, np.float64)])
     return padded[objects]  # index -1 is the last row

@@ -19,10 +19,10 @@ class RoleTruth:
     """Annotated people, P rows, and what they do to what, R rows. A person may do nothing."""
 
     person_image: NDArray[np.int64]  # [P] image index
-    person_boxes: NDArray[np.float32]  # [P, 4] xyxy in pixels
+    person_boxes: NDArray[np.float64]  # [P, 4] xyxy in pixels
     role_person: NDArray[np.int64]  # [R] row of the person
     role_verb: NDArray[np.int64]  # [R] verb-role index
-    role_boxes: NDArray[np.float32]  # [R, 4] xyxy in pixels; NaN where the role is empty (out of view)
+    role_boxes: NDArray[np.float64]  # [R, 4] xyxy in pixels; NaN where the role is empty (out of view)
 
     @classmethod
     def build(
@@ -31,10 +31,10 @@ class RoleTruth:
         """Return the tables for anything array-like."""
         return cls(
             np.asarray(person_image, np.int64).reshape(-1),
-            np.asarray(person_boxes, np.float32).reshape(-1, 4),
+            np.asarray(person_boxes, np.float64).reshape(-1, 4),
             np.asarray(role_person, np.int64).reshape(-1),
             np.asarray(role_verb, np.int64).reshape(-1),
-            np.asarray(role_boxes, np.float32).reshape(-1, 4),
+            np.asarray(role_boxes, np.float64).reshape(-1, 4),
         )
 
 
@@ -44,8 +44,8 @@ class RolePairs:
 
     image: NDArray[np.int64]  # [N] image index
     verb: NDArray[np.int64]  # [N] verb-role index
-    human_boxes: NDArray[np.float32]  # [N, 4] xyxy in pixels
-    role_boxes: NDArray[np.float32]  # [N, 4] xyxy in pixels; NaN where the role is said to be empty
+    human_boxes: NDArray[np.float64]  # [N, 4] xyxy in pixels
+    role_boxes: NDArray[np.float64]  # [N, 4] xyxy in pixels; NaN where the role is said to be empty
     score: NDArray[np.float64]  # [N]
 
     @classmethod
@@ -54,8 +54,8 @@ class RolePairs:
         return cls(
             np.asarray(image, np.int64).reshape(-1),
             np.asarray(verb, np.int64).reshape(-1),
-            np.asarray(human_boxes, np.float32).reshape(-1, 4),
-            np.asarray(role_boxes, np.float32).reshape(-1, 4),
+            np.asarray(human_boxes, np.float64).reshape(-1, 4),
+            np.asarray(role_boxes, np.float64).reshape(-1, 4),
             np.asarray(score, np.float64).reshape(-1),
         )
 

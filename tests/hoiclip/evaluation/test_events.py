@@ -82,6 +82,24 @@ def test_a_human_whose_id_changes_is_an_identity_switch():
     assert (same.identity_switches, other.identity_switches) == (0, 1)
 
 
+def test_identities_are_compared_in_order_of_time_whatever_the_order_of_the_events():
+    true = video(("ride", 1, 0.0, 8.0), ("hold", 1, 0.0, 8.0))
+    seen_at = [(7, (0.0, 6.0)), (8, (2.0, 8.0))]  # two events whose sightings interleave: 7, 8, 7, 8
+    events = [
+        PredictedEvent(name, human, 0, 8, 0, 8, tuple(Sighting(t, LEFT) for t in times))
+        for name, (human, times) in zip(("ride", "hold"), seen_at, strict=True)
+    ]
+    assert measure(true, *events).identity_switches == 3
+    assert measure(true, *events[::-1]).identity_switches == 3
+
+
+def test_a_time_between_two_frames_belongs_to_the_nearer_one():
+    true = TrueVideo((), np.array([0.0, 1.0, 2.0]), [{1: LEFT}, {1: RIGHT}, {}])
+    assert true.human_box(1, 0.4) == LEFT and true.human_box(1, 0.6) == RIGHT
+    assert true.nearest_human(RIGHT, 0.6) == 1 and true.nearest_human(LEFT, 0.6) is None
+    assert true.human_box(1, 1.6) is None and true.human_box(1, 9.0) is None and true.human_box(1, -3.0) == LEFT
+
+
 def test_nothing_said_about_nothing_is_right_and_silence_about_something_is_not():
     assert measure(video()).f1 == 1
     silent = measure(video(("ride", 1, 0.0, 4.0)))
