@@ -53,6 +53,12 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python .ci/check_tree.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir .site-check
+	rm -rf .site-check
+
+docs: $(VENV)/.dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: $(VENV)/.dev
 	@$(BIN)/python -m benchmarks
@@ -61,4 +67,4 @@ bench-gpu: $(VENV)/.dev
 	@$(BIN)/python -m benchmarks.gpu
 
 clean:
-	rm -rf $(VENV) out site .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) out site .site-check .mypy_cache .ruff_cache .pytest_cache
