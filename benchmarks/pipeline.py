@@ -33,10 +33,9 @@ from stream.decode.sources import SourceSettings
 from stream.ingest.batcher import FrameBatcher
 from stream.ingest.supervisor import SourceSupervisor
 from stream.publish.publisher import Publisher
-from stream.run.deployment import source_tracker
 from stream.run.inference import EnginePool
 from stream.run.pipeline import Pipeline, StageTimes
-from stream.run.source_run import Head, SourceRun
+from stream.run.source_run import Head, SourceRun, source_tracker
 from stream.track.lifecycle import TrackerSettings
 
 CANVAS = Canvas(256, 448)

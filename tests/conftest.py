@@ -15,9 +15,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Keep caches and spools out of the user's folders."""
+    """Keep caches, spools and installed models out of the user's folders."""
     os.environ["HOISTREAM_CACHE"] = str(tmp_path_factory.mktemp("cache"))
     os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
+    os.environ["HOISTREAM_MODELS"] = str(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ def batch(
     paths: Annotated[list[Path], typer.Argument(help="Videos, or folders searched for videos.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")],
     model: Annotated[
-        Path | None, typer.Option(help="Converted model; the shipped demonstration model when not given.")
+        str | None, typer.Option(help="Installed name such as hoiclip-hico, a path, or demo; see `hoistream models`.")
     ] = None,
     vocabulary: Annotated[
         Path | None, typer.Option(help="YAML of what to look for; all the model knows when not given.")
@@ -48,20 +48,23 @@ def batch(
     from functools import partial
 
     from hoiclip.errors import HoistreamError
+    from hoiclip.lessons import open_vocabulary
     from stream.commands.support.progress import Progress
     from stream.commands.support.signals import stop_on_signals
     from stream.publish.publisher import Publisher
     from stream.recordings.batch_job import BatchJob, BatchSettings, VideoResult, write_summary
     from stream.recordings.media import Video, find_videos
+    from stream.run.canvases import canvases_of, parse_canvases
     from stream.run.config import EngineConfig, TrackerConfig
-    from stream.run.deployment import canvases_of, open_model, parse_canvases, source_classifier, tracker_settings
+    from stream.run.models import open_model
+    from stream.run.settings import tracker_settings
     from stream.run.source_run import Head
 
     videos = find_videos(paths)
     sizes = parse_canvases(canvas or [])
     loaded = open_model(model)
     tracker = tracker_settings(TrackerConfig(enter_score=enter_score))
-    head = Head(source_classifier(loaded, vocabulary), loaded.fingerprint, enhance, tracker.min_pair_score)
+    head = Head(open_vocabulary(loaded, vocabulary), loaded.fingerprint, enhance, tracker.min_pair_score)
     settings = BatchSettings(
         tuple(canvases_of(sizes, loaded)),
         EngineConfig.model_validate({"kind": engine, "precision": precision, "max_batch": max_batch}),

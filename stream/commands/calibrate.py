@@ -26,7 +26,7 @@ def calibrate(
     vocabulary: Annotated[
         Path | None, typer.Option(help="YAML with what to look for; everything the model knows if omitted.")
     ] = None,
-    model: Annotated[Path | None, typer.Option(help="Converted model; the demonstration model if omitted.")] = None,
+    model: Annotated[str | None, typer.Option(help="Installed name, path, or demo; see `hoistream models`.")] = None,
     fps: Annotated[float, typer.Option(min=0.5, max=60, help="Frames a second to look at.")] = 5.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of YAML.")] = False,
 ) -> None:
@@ -35,7 +35,7 @@ def calibrate(
     Prints the lines for the configuration's `tracker:`. Footage should hold the usual day, busy and quiet: an
     interaction that never happens in it only gets a distance from the noise.
 
-    Example: hoistream calibrate --video monday.mp4 --vocabulary my.yaml
+    Example: hoistream calibrate --video monday.mp4 --model hoiclip-hico --vocabulary my.yaml
     """
     import json
     from dataclasses import asdict
@@ -45,7 +45,7 @@ def calibrate(
     from hoiclip.calibration import smooth, suggest_thresholds
     from hoiclip.errors import InputError
     from hoiclip.lessons import open_vocabulary
-    from stream.run.deployment import open_model
+    from stream.run.models import open_model
     from stream.track.tracker import TrackerSettings
 
     if labels and len(labels) != len(video):
@@ -92,7 +92,7 @@ def _pairs(loaded: LoadedModel, classifier: TextClassifier, path: Path, fps: flo
     from engines.torch_engine import TorchEngine
     from hoiclip.postprocess import score, to_pairs
     from stream.recordings.clip_frames import read_clip
-    from stream.run.deployment import model_canvas
+    from stream.run.canvases import model_canvas
 
     canvas = model_canvas(loaded)
     with TorchEngine(loaded.model, canvas) as engine:

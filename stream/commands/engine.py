@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Build, list, prune, verify and measure engines.")
 
 KindArgument = Annotated[str, typer.Argument(help="auto, torch, openvino, onnxruntime, tensorrt or tensorrt-rtx.")]
-ModelOption = Annotated[Path | None, typer.Option("--model", help="Converted model; the demonstration one by default.")]
+ModelOption = Annotated[str, typer.Option("--model", help="demo, an installed name or a path.")]
 CanvasOption = Annotated[str | None, typer.Option("--canvas", help="HEIGHTxWIDTH; the model's own by default.")]
 PrecisionOption = Annotated[str | None, typer.Option("--precision", help="The engine's default when not given.")]
 CacheOption = Annotated[Path | None, typer.Option("--cache-dir", help="The user cache when not given.")]
@@ -24,7 +24,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 @app.command()
 def build(
     kind: KindArgument,
-    model: ModelOption = None,
+    model: ModelOption = "demo",
     canvas: CanvasOption = None,
     precision: PrecisionOption = None,
     target: Annotated[
@@ -138,7 +138,7 @@ def verify(
     kind: KindArgument,
     video: Annotated[Path | None, typer.Option("--video", help="Frames to compare on; the shipped clip.")] = None,
     frames: Annotated[int, typer.Option(min=1)] = 8,
-    model: ModelOption = None,
+    model: ModelOption = "demo",
     canvas: CanvasOption = None,
     precision: PrecisionOption = None,
     tolerance: Annotated[float, typer.Option(help="Largest error of any output that passes.")] = 1e-3,
@@ -186,7 +186,7 @@ def bench(
     batch: Annotated[list[int] | None, typer.Option("--batch", help="Batch sizes; 1 by default.")] = None,
     rounds: Annotated[int, typer.Option(min=3)] = 15,
     threads: Annotated[int | None, typer.Option(min=1)] = None,
-    model: ModelOption = None,
+    model: ModelOption = "demo",
     canvas: CanvasOption = None,
     cache_dir: CacheOption = None,
     out: Annotated[Path | None, typer.Option("--out", help="JSON file to write.")] = None,
@@ -214,8 +214,9 @@ def bench(
         out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 
-def _model(model: Path | None, canvas: str | None) -> tuple[LoadedModel, Canvas]:
-    from stream.run.deployment import model_canvas, open_model, parse_canvases
+def _model(model: str, canvas: str | None) -> tuple[LoadedModel, Canvas]:
+    from stream.run.canvases import model_canvas, parse_canvases
+    from stream.run.models import open_model
 
     loaded = open_model(model)
     return loaded, parse_canvases([canvas])[0] if canvas else model_canvas(loaded)

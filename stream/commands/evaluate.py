@@ -101,7 +101,7 @@ def events(
 @app.command()
 def model(
     pictures: Annotated[Path, typer.Option(help="Folder of `hoistream synth --pictures`, with annotations.json.")],
-    model: Annotated[Path | None, typer.Option(help="Converted model; the demonstration model if not given.")] = None,
+    model: Annotated[str, typer.Option(help="demo, an installed name or a path; see `hoistream models`.")] = "demo",
     enhancement: Annotated[
         bool, typer.Option("--enhance", help="Training-free enhancement by CLIP's view of the whole picture.")
     ] = False,
@@ -117,7 +117,7 @@ def model(
     from rich.progress import Progress
 
     from hoiclip.evaluation.models import evaluate_model
-    from stream.run.deployment import open_model
+    from stream.run.models import open_model
 
     loaded = open_model(model)
     console = Console(stderr=True)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def image(
     files: Annotated[list[Path], typer.Argument(help="Pictures: JPEG, PNG, WebP and whatever else Pillow reads.")],
     model: Annotated[
-        Path | None, typer.Option(help="Converted model (see `hoistream convert`); the demonstration model if omitted.")
+        str | None, typer.Option(help="Installed name such as hoiclip-hico, a path, or demo; see `hoistream models`.")
     ] = None,
     vocabulary: Annotated[
         Path | None, typer.Option(help="YAML with what to look for; everything the model knows if omitted.")
@@ -40,7 +40,7 @@ def image(
 
     A file that cannot be read costs one line on stderr and, in the end, exit code 1; the others are done.
 
-    Example: hoistream image street.jpg kitchen.jpg --annotated drawn --json
+    Example: hoistream image street.jpg kitchen.jpg --model hoiclip-hico --annotated drawn --json
     """
     import json
 
@@ -48,14 +48,10 @@ def image(
     from hoiclip.errors import HoistreamError, InputError
     from hoiclip.lessons import open_vocabulary
     from hoiclip.predictor import PictureError, Predictor, read_picture
-    from hoiclip.shipped import shipped_model
-    from hoiclip.weights import load_model
+    from stream.run.models import open_model
 
     targets = _targets(files, annotated) if annotated else {}
-    if model is None:
-        model = shipped_model()
-        typer.echo(f"model: the shipped demonstration model ({model}); pass --model for your own", err=True)
-    loaded = load_model(model)
+    loaded = open_model(model)
     predictor = Predictor(loaded, open_vocabulary(loaded, vocabulary), enhancement=enhance)
     if annotated:
         try:

@@ -11,7 +11,8 @@ import typer
 def run(
     config: Annotated[Path, typer.Argument(help="YAML: sources, model, sinks; see configs/cameras.yaml.")],
     model: Annotated[
-        Path | None, typer.Option(help="Converted model; the shipped demonstration model when not given.")
+        str | None,
+        typer.Option(help="In the place of the file's: an installed name, a path, or demo."),
     ] = None,
     seconds: Annotated[float | None, typer.Option(min=0.1, help="Stop after this many seconds.")] = None,
 ) -> None:
@@ -21,13 +22,17 @@ def run(
 
     Example: hoistream run configs/cameras.yaml
     """
-    from hoiclip.yaml_lines import load_config
     from stream.commands.support.signals import stop_on_signals
-    from stream.run.config import RunConfig
+    from stream.ingest.source_state import SourceMessage
     from stream.run.deployment import Deployment
+    from stream.run.settings import load_run_config
 
-    settings = load_config(config, RunConfig)
-    if model is not None:
-        settings = settings.model_copy(update={"model": model})
-    with stop_on_signals(seconds) as stop, Deployment(settings, config) as deployment:
+    def say(message: SourceMessage) -> None:
+        if message.kind in ("opened", "resumed"):  # what goes wrong is in the log, which is on stderr as well
+            typer.echo(f"{message.source_id}: {message.kind}", err=True)
+
+    settings = load_run_config(config, model=model)
+    with stop_on_signals(seconds) as stop, Deployment(settings, on_message=say) as deployment:
+        if deployment.metrics_url is not None:
+            typer.echo(f"metrics and health: {deployment.metrics_url}", err=True)
         deployment.run(stop)

@@ -30,7 +30,7 @@ def teach(
     ] = None,
     end: Annotated[list[float] | None, typer.Option("--to", min=0, help="Second at which it ends.")] = None,
     thing: Annotated[str, typer.Option("--object", help="The object it is done with, or any.")] = "any",
-    model: Annotated[Path | None, typer.Option(help="Converted model; the demonstration model if omitted.")] = None,
+    model: Annotated[str | None, typer.Option(help="Installed name, path, or demo; see `hoistream models`.")] = None,
     list_lessons: Annotated[bool, typer.Option("--list", help="Show what was taught and stop.")] = False,
     remove: Annotated[str | None, typer.Option(metavar="NAME", help="Forget a lesson, all its versions.")] = None,
 ) -> None:
@@ -39,14 +39,14 @@ def teach(
     The row is stored beside the vocabulary (my.yaml, my.taught/) and belongs to one model. Teaching a name again adds
     a version; the newest counts.
 
-    Example: hoistream teach "a person tapping a badge reader" --vocabulary my.yaml
+    Example: hoistream teach "a person tapping a badge reader" --model hoiclip-hico --vocabulary my.yaml
     --clip a.mp4 --from 3.2 --to 5.0 --clip b.mp4 --from 0.5 --to 2.5
     """
     from hoiclip.errors import InputError
     from hoiclip.lessons import Lesson, load_lessons, remove_lesson, store_lesson
     from hoiclip.teaching import teach_row
     from hoiclip.vocabulary import find_object, find_verb
-    from stream.run.deployment import open_model
+    from stream.run.models import open_model
 
     if list_lessons:
         for lesson in load_lessons(vocabulary):
@@ -108,7 +108,7 @@ def _outputs(
     """Return the model's outputs on each example, and on each clip's frames well away from all of them."""
     from engines.torch_engine import TorchEngine
     from stream.recordings.clip_frames import ClipFrame, read_clip
-    from stream.run.deployment import model_canvas
+    from stream.run.canvases import model_canvas
 
     canvas = model_canvas(loaded)
     examples, background = [], []

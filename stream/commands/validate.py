@@ -18,13 +18,10 @@ def validate(
     """
     import json
 
-    from hoiclip.yaml_lines import load_config
     from stream.redaction import redact
-    from stream.run.config import RunConfig
-    from stream.run.deployment import check_files
+    from stream.run.settings import load_run_config
 
-    settings = load_config(config, RunConfig)
-    check_files(settings, config)
+    settings = load_run_config(config)
     if as_json:
         typer.echo(redact(json.dumps(settings.model_dump(mode="json"), indent=2)))
         return

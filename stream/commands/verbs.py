@@ -13,9 +13,7 @@ def verbs(
         Path, typer.Argument(help="Folder with annotations.json in HICO-DET's form, as `synth` leaves it.")
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Model file to write, with the new verb rows.")],
-    model: Annotated[
-        Path | None, typer.Option(help="Converted model; the shipped demonstration model when not given.")
-    ] = None,
+    model: Annotated[str, typer.Option(help="demo, an installed name or a path; see `hoistream models`.")] = "demo",
     per_interaction: Annotated[int, typer.Option(min=1, help="Most examples of one interaction.")] = 150,
 ) -> None:
     """Make verb rows by visual semantic arithmetic: what person and object show together, less the object alone.
@@ -26,7 +24,7 @@ def verbs(
     """
     from hoiclip.training.verb_rows import rows_from_folder
     from hoiclip.weights import save_model
-    from stream.run.deployment import open_model
+    from stream.run.models import open_model
 
     loaded = open_model(model)
     classifiers, made = rows_from_folder(loaded, pictures, per_interaction)

@@ -18,14 +18,14 @@ from stream.events.schema import Event, comparable
 from stream.ingest.batcher import FrameBatcher
 from stream.ingest.supervisor import SourceSupervisor
 from stream.recordings.media import Video
-from stream.recordings.render import render_annotated
+from stream.recordings.render import View, render_annotated
 from stream.recordings.results import ResultPaths, is_done, write_results
 from stream.run.config import EngineConfig
-from stream.run.deployment import engine_pool, source_tracker
+from stream.run.engines import engine_pool
 from stream.run.identity import recording_run_id
 from stream.run.inference import EnginePool
 from stream.run.pipeline import Pipeline, StageTimes
-from stream.run.source_run import Head, SourceRun
+from stream.run.source_run import Head, SourceRun, source_tracker
 from stream.track.tracker import TrackerSettings
 
 
@@ -110,7 +110,9 @@ class BatchJob:
             id=video.name, url=str(video.path), kind="file", canvases=settings.canvases, target_fps=settings.target_fps
         )
         tracker = source_tracker(video.name, self._head.classifier, settings.tracker)
-        run = SourceRun(video.name, run_id, self._head, tracker, keep_views=settings.annotated)
+        views: list[View] = []
+        on_pairs = (lambda *view: views.append(view)) if settings.annotated else None
+        run = SourceRun(video.name, run_id, self._head, tracker, on_pairs)
         events: list[dict[str, Any]] = []
         facts: dict[str, Any] = {}
 
@@ -152,8 +154,8 @@ class BatchJob:
             "engines": engines.names,
         }
         if report.failed is None or events:
-            if settings.annotated and run.views:
-                render_annotated(source, paths.annotated, run.views)
+            if views:
+                render_annotated(source, paths.annotated, views)
             length_s = max(run.last_s, float(facts.get("duration_s") or 0.0))
             receipt = receipt if report.failed is None else {**receipt, "job": None}  # a failed video is tried again
             write_results(paths, events, title=video.path.name, length_s=length_s, receipt=receipt)

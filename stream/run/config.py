@@ -99,7 +99,9 @@ class MetricsConfig(_Strict):
 class RunConfig(_Strict):
     """A deployment: `hoistream run FILE`."""
 
-    model: Path | None = Field(None, description="Converted model; the shipped demonstration model when not given.")
+    model: str | None = Field(
+        None, description="`demo`, the name of an installed model such as hoiclip-hico, or a path; must be given."
+    )
     vocabulary: Path | None = Field(None, description="Interactions to look for; all the model's when not given.")
     canvases: list[str] = Field(
         default_factory=list, description="Frame sizes as HEIGHTxWIDTH; each source takes the nearest aspect ratio."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -15,7 +16,11 @@ from stream.events.schema import CoverageGapEvent, Event, EventNumbers, Interact
 from stream.ingest.batcher import FrameMeta
 from stream.ingest.coverage import CoverageGap
 from stream.track.cuts import CutDetector
+from stream.track.lifecycle import TrackerSettings
 from stream.track.tracker import PairTracker, PairView, Transition
+
+PairWatcher = Callable[[float, list[PairView]], object]
+"""Gets the media time and the live pairs of each frame."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +46,8 @@ class SourceRun:
     run_id: str
     head: Head
     tracker: PairTracker
-    keep_views: bool = False  # remember what to draw on each frame, for the annotated video
+    on_pairs: PairWatcher | None = None
     frames: int = 0
-    views: list[tuple[float, list[PairView]]] = field(default_factory=list)  # (media time, what to draw)
     last_s: float = 0.0
     _numbers: EventNumbers = field(init=False)
     _cuts: CutDetector = field(default_factory=CutDetector)
@@ -61,8 +65,8 @@ class SourceRun:
         detections = self.head.pairs(outputs, self._size_hw)
         cut = not meta.corrupt and self._cuts.is_cut(picture)  # damage is no evidence of another view
         transitions = self.tracker.update(meta.pts_s, detections, corrupt=meta.corrupt, cut=cut)
-        if self.keep_views:
-            self.views.append((meta.pts_s, self.tracker.snapshot()))
+        if self.on_pairs is not None:
+            self.on_pairs(meta.pts_s, self.tracker.snapshot())
         return [self._event(transition, meta.capture_wall_s) for transition in transitions]
 
     def interrupted(self, gap: CoverageGap) -> list[Event]:
@@ -122,6 +126,17 @@ class SourceRun:
             model_fingerprint=self.head.model_fingerprint,
             vocabulary_fingerprint=classifier.fingerprint,
         )
+
+
+def source_tracker(source_id: str, classifier: TextClassifier, settings: TrackerSettings) -> PairTracker:
+    """Return the tracker of one source."""
+    return PairTracker(
+        classifier.names,
+        object_names=classifier.object_names,
+        no_interaction=classifier.no_interaction,
+        settings=settings,
+        source_id=source_id,
+    )
 
 
 def _utc(wall_s: float | None) -> datetime | None:

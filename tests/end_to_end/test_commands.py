@@ -50,7 +50,7 @@ def test_doctor_prints_what_this_machine_has() -> None:
 def test_validate_accepts_the_example_and_names_a_missing_file(tmp_path: Path) -> None:
     assert hoistream("validate", "configs/batch.yaml").returncode == 0
     config = tmp_path / "c.yaml"
-    config.write_text("sources:\n  - {id: a, url: missing.mp4}\n")
+    config.write_text("model: demo\nsources:\n  - {id: a, url: missing.mp4}\n")
     result = hoistream("validate", str(config))
     assert result.returncode == 2
     assert "missing.mp4 does not exist" in result.stderr

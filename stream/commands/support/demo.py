@@ -23,11 +23,13 @@ from hoiclip.evaluation.events import evaluate_events
 from hoiclip.shipped import shipped
 from stream.events.lines import event_line
 from stream.events.schema import Event, comparable
-from stream.recordings.render import render_annotated
+from stream.recordings.render import View, render_annotated
 from stream.recordings.results import spans_of
 from stream.recordings.timeline import Span, draw_timeline
 from stream.run.config import RunConfig
-from stream.run.deployment import Deployment, source_settings
+from stream.run.deployment import Deployment
+from stream.run.models import DEMO
+from stream.run.settings import source_settings
 from stream.subscribe.client import subscribe
 
 FPS = 8.0
@@ -63,6 +65,7 @@ def run_demo(out: Path, *, engine: str = "auto", seconds: float | None = None) -
         events_path = out / "events.jsonl"
         settings = RunConfig.model_validate(
             {
+                "model": DEMO,
                 "engine": {"kind": engine},
                 "sinks": [redis_url, f"jsonl:{events_path}"],
                 "spool_dir": state / "spool",
@@ -72,8 +75,9 @@ def run_demo(out: Path, *, engine: str = "auto", seconds: float | None = None) -
                 ],
             }
         )
-        deployment = stack.enter_context(Deployment(settings, out / "demo.yaml"))
-        deployment.runs["recording"].keep_views = True
+        views: list[View] = []
+        on_pairs = {"recording": lambda *view: views.append(view)}
+        deployment = stack.enter_context(Deployment(settings, on_pairs=on_pairs))
         received = _print_events(redis_url, stack)
         stop = threading.Event()
         timer = threading.Timer(seconds or length_s + _SETTLE_S, stop.set)
@@ -87,8 +91,7 @@ def run_demo(out: Path, *, engine: str = "auto", seconds: float | None = None) -
         reports = deployment.run(stop)
         timer.cancel()
         wall_s = time.monotonic() - started
-        views = deployment.runs["recording"].views
-        recording = source_settings(settings.sources[1], str(clip), deployment.canvases)
+        recording = source_settings(settings.sources[1], deployment.canvases)
     if not received:
         raise HoistreamError("the demonstration published no event; run `hoistream doctor` and look at the log with -v")
     events = [comparable(event) for event in received if event.source_id == "recording"]

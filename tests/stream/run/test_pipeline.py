@@ -23,10 +23,9 @@ from stream.ingest.supervisor import SourceSupervisor
 from stream.recordings.batch_job import BatchJob, BatchSettings, VideoResult
 from stream.recordings.media import Video, find_videos
 from stream.run.config import EngineConfig
-from stream.run.deployment import source_tracker
 from stream.run.inference import EnginePool
 from stream.run.pipeline import Pipeline
-from stream.run.source_run import Head, SourceRun
+from stream.run.source_run import Head, SourceRun, source_tracker
 from stream.track.lifecycle import TrackerSettings
 
 CANVAS = Canvas(64, 112)

@@ -20,10 +20,9 @@ from stream.decode.sources import SourceSettings
 from stream.events.schema import Event, InteractionEvent
 from stream.ingest.batcher import FrameBatcher
 from stream.ingest.supervisor import SourceSupervisor
-from stream.run.deployment import source_tracker
 from stream.run.inference import EnginePool
 from stream.run.pipeline import Pipeline
-from stream.run.source_run import Head, SourceRun
+from stream.run.source_run import Head, SourceRun, source_tracker
 from stream.track.cuts import CutDetector
 from stream.track.lifecycle import TrackerSettings
 

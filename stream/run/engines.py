@@ -1,0 +1,35 @@
+"""Open the configured engine for each canvas that comes."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from engines.registry import open_engine
+from hoiclip.types import Canvas, Engine
+from stream.run.config import EngineConfig
+from stream.run.inference import EnginePool
+
+if TYPE_CHECKING:
+    from hoiclip.weights import LoadedModel
+
+logger = logging.getLogger(__name__)
+
+
+def engine_pool(loaded: LoadedModel, config: EngineConfig) -> EnginePool:
+    """Return a pool that opens the configured engine for each canvas."""
+
+    def open_for(canvas: Canvas) -> Engine:
+        engine = open_engine(
+            config.kind,
+            loaded,
+            canvas,
+            max_batch=config.max_batch,
+            precision=config.precision,
+            cache_dir=config.cache_dir,
+            threads=config.threads,
+        )
+        logger.info("engine %s for canvas %s", engine.name, canvas)
+        return engine
+
+    return EnginePool(open_for)
