@@ -14,7 +14,6 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,6 @@ from benchmarks.machine import machine
 from engines.bench import count_flop
 from engines.parity import compare
 from engines.registry import open_engine
-from engines.tensorrt_engine import TensorRtEngine
 from engines.torch_engine import TorchEngine
 from hoiclip.classifier import TextClassifier, cache_directory
 from hoiclip.errors import HoistreamError
@@ -168,11 +166,14 @@ def timed(engine: Engine, classifier: TextClassifier, frames: Frames, seconds: f
         "p99_ms": 1000 * float(np.percentile(total, 99)),
         "frames_per_s": len(frames) / middle,
     }
-    if isinstance(engine, TensorRtEngine):
+    if engine.max_in_flight > 1:
         count = max(8, int(seconds / middle))
         began = time.perf_counter()
-        for outputs in engine.infer_all(repeat(frames, count)):
-            head(outputs, engine.canvas, classifier)
+        for index in range(count + engine.max_in_flight - 1):
+            if index < count:
+                engine.submit(frames)
+            if index >= engine.max_in_flight - 1:
+                head(engine.collect(), engine.canvas, classifier)
         row["overlapped_frames_per_s"] = count * len(frames) / (time.perf_counter() - began)
     return row
 

@@ -53,7 +53,8 @@ def main() -> None:
     frames = np.random.default_rng(0).integers(0, 256, (1, canvas.height, canvas.width, 3), np.uint8)
     with (
         tempfile.TemporaryDirectory() as folder,
-        EnginePool(lambda size: open_engine(options.engine, loaded, size, precision=options.precision)) as engines,
+        open_engine(options.engine, loaded, canvas, precision=options.precision) as engine,
+        EnginePool(lambda _: engine) as engines,
     ):
         path = Path(folder) / "clip.mp4"
         count = write_clip(path, options.seconds, width, height)
@@ -83,7 +84,7 @@ def main() -> None:
             rates["decode"].append(count / (time.perf_counter() - started))
             started = time.perf_counter()
             for _ in range(count // 2):
-                engines.infer(canvas, frames)
+                engine.infer(frames)
             rates["engine"].append((count // 2) / (time.perf_counter() - started))
             started = time.perf_counter()
             times = whole()

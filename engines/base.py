@@ -1,26 +1,32 @@
-"""What every engine shares: input checks and the context manager."""
+"""What every engine shares: input checks, batches in flight, and the context manager."""
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
+from collections import deque
 from types import TracebackType
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hoiclip.errors import InputError
+from engines.errors import EngineError
+from hoiclip.errors import HoistreamError, InputError
 from hoiclip.types import Canvas, Outputs
 
+logger = logging.getLogger(__name__)
 
-class BaseEngine(ABC):
-    """Checks frames before they reach a runtime; subclasses implement `_run`.
 
-    Implements `hoiclip.types.Engine`.
+class QueueingEngine(ABC):
+    """Checks frames before they reach a runtime, and counts batches in flight. Implements `hoiclip.types.Engine`.
+
+    For a runtime that works while its caller does something else; others are a `BaseEngine`.
     """
 
-    def __init__(self, name: str, canvas: Canvas, max_batch: int) -> None:
-        self._name, self._canvas, self._max_batch = name, canvas, max_batch
+    def __init__(self, name: str, canvas: Canvas, max_batch: int, max_in_flight: int) -> None:
+        self._name, self._canvas, self._max_batch, self._max_in_flight = name, canvas, max_batch, max_in_flight
+        self._in_flight = 0
 
     @property
     def name(self) -> str:
@@ -34,12 +40,36 @@ class BaseEngine(ABC):
 
     @property
     def max_batch(self) -> int:
-        """The largest batch `infer` takes."""
+        """The largest batch `infer` and `submit` take."""
         return self._max_batch
+
+    @property
+    def max_in_flight(self) -> int:
+        """Batches that may be submitted and not yet collected."""
+        return self._max_in_flight
 
     def infer(self, frames: NDArray[np.uint8]) -> Outputs[NDArray[np.float32]]:
         """Return the outputs for RGB frames uint8 [B, H, W, 3]; raises InputError for another shape or dtype."""
-        return self._run(self._checked(frames))
+        if self._in_flight:
+            raise EngineError(f"{self._name}: batches in flight: {self._in_flight}; collect them before `infer`")
+        self.submit(frames)
+        return self.collect()
+
+    def submit(self, frames: NDArray[np.uint8]) -> None:
+        """Start a batch of RGB frames uint8 [B, H, W, 3]; raises InputError for another shape or dtype."""
+        if self._in_flight == self._max_in_flight:
+            raise EngineError(
+                f"{self._name}: batches in flight: {self._in_flight}, the most it takes; collect one first"
+            )
+        self._start(self._checked(frames))
+        self._in_flight += 1
+
+    def collect(self) -> Outputs[NDArray[np.float32]]:
+        """Return the outputs of the oldest batch in flight; raises what it failed with."""
+        if not self._in_flight:
+            raise EngineError(f"{self._name}: no batch is in flight")
+        self._in_flight -= 1  # also when it failed: its place is free
+        return self._finish()
 
     def _checked(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return the frames, contiguous; raises InputError for another shape or dtype."""
@@ -54,8 +84,12 @@ class BaseEngine(ABC):
         return np.ascontiguousarray(frames)
 
     @abstractmethod
-    def _run(self, frames: NDArray[np.uint8]) -> Outputs[NDArray[np.float32]]:
-        """Run checked, contiguous frames."""
+    def _start(self, frames: NDArray[np.uint8]) -> None:
+        """Start checked, contiguous frames; the caller may change them once this returns."""
+
+    @abstractmethod
+    def _finish(self) -> Outputs[NDArray[np.float32]]:
+        """Wait for the oldest batch that was started and not finished, and return its outputs."""
 
     def close(self) -> None:  # noqa: B027  # most engines have nothing to free
         """Free the runtime; safe to call twice."""
@@ -66,7 +100,30 @@ class BaseEngine(ABC):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        try:
+            self.close()
+        except HoistreamError as closing:
+            if error is None:
+                raise
+            logger.warning("%s: closing after a failure: %s", self._name, closing)  # the failure is what counts
+
+
+class BaseEngine(QueueingEngine):
+    """An engine whose runtime returns when it has finished: subclasses implement `_run`, and `submit` runs it."""
+
+    def __init__(self, name: str, canvas: Canvas, max_batch: int) -> None:
+        super().__init__(name, canvas, max_batch, max_in_flight=1)
+        self._finished: deque[Outputs[NDArray[np.float32]]] = deque()
+
+    @abstractmethod
+    def _run(self, frames: NDArray[np.uint8]) -> Outputs[NDArray[np.float32]]:
+        """Run checked, contiguous frames."""
+
+    def _start(self, frames: NDArray[np.uint8]) -> None:
+        self._finished.append(self._run(frames))
+
+    def _finish(self) -> Outputs[NDArray[np.float32]]:
+        return self._finished.popleft()
 
 
 def join(parts: list[Outputs[NDArray[np.float32]]]) -> Outputs[NDArray[np.float32]]:

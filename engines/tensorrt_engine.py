@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.base import BaseEngine
+from engines.base import QueueingEngine
 from engines.cuda_buffers import SLOTS, TorchCuda
 from engines.errors import EngineError
 from engines.tensorrt_api import Flavour, bindings
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from hoiclip.weights import LoadedModel
 
 
-class TensorRtEngine(BaseEngine):
+class TensorRtEngine(QueueingEngine):
     """Run a plan on this machine's GPU, built when none in the cache fits.
 
     fp16 keeps pixels, LayerNorm, softmax and heads in single precision (`engines.tensorrt_half`); fp32 is exact,
@@ -40,7 +39,7 @@ class TensorRtEngine(BaseEngine):
         cache_dir: Path | None = None,
     ) -> None:
         trt, device = bindings(flavour), TorchCuda(flavour)
-        super().__init__(f"{flavour}-cuda-{precision}", canvas, max_batch)
+        super().__init__(f"{flavour}-cuda-{precision}", canvas, max_batch, max_in_flight=SLOTS)
         plan = plan_for(
             flavour, loaded, canvas, max_batch=max_batch, precision=precision, gpu=device.gpu, cache_dir=cache_dir
         )
@@ -55,29 +54,16 @@ class TensorRtEngine(BaseEngine):
             runtime_cache=plan.path.with_name("kernels.cache") if flavour == "tensorrt-rtx" else None,
         )
 
-    def _run(self, frames: NDArray[np.uint8]) -> Outputs[NDArray[np.float32]]:
-        runner = self._open()
-        if runner.under_way:
-            raise EngineError(f"{self.name}: `infer` inside `infer_all` would take its outputs; finish that first")
-        runner.submit(frames)
-        return runner.collect()
+    def submit(self, frames: NDArray[np.uint8]) -> None:
+        """Start a batch: upload, computation and download are put on the GPU's streams."""
+        self._open()
+        super().submit(frames)
 
-    def infer_all(self, batches: Iterable[NDArray[np.uint8]]) -> Iterator[Outputs[NDArray[np.float32]]]:
-        """Yield the outputs of each batch, in order, uploading the next one while one is computed.
+    def _start(self, frames: NDArray[np.uint8]) -> None:
+        self._open().submit(frames)
 
-        A batch may be changed once the next is asked for. Raises InputError as `infer` does.
-        """
-        runner = self._open()
-        try:
-            for frames in batches:
-                if runner.under_way == SLOTS:
-                    yield runner.collect()
-                runner.submit(self._checked(frames))
-            while runner.under_way:
-                yield runner.collect()
-        finally:
-            while runner.under_way:  # given up half-way: nobody else may get these
-                runner.collect()
+    def _finish(self) -> Outputs[NDArray[np.float32]]:
+        return self._open().collect()
 
     def _open(self) -> PlanRunner:
         if self._runner is None:

@@ -35,7 +35,11 @@ class Canvas(NamedTuple):
 class Engine(Protocol):
     """Run the vision graph for one canvas. Used as a context manager, from one thread.
 
-    Raises from `infer`: `hoiclip.errors.InputError` for a wrong shape or dtype, before anything runs.
+    `infer` runs a batch and waits for it. `submit` and `collect` are its two halves, for an engine that works while its
+    caller does something else: up to `max_in_flight` batches are submitted, and each is collected, in that order.
+    To bring your own, implement `_run` of `engines.base.BaseEngine`.
+
+    Raises from `infer` and `submit`: `hoiclip.errors.InputError` for a wrong shape or dtype, before anything runs.
     """
 
     @property
@@ -50,11 +54,33 @@ class Engine(Protocol):
 
     @property
     def max_batch(self) -> int:
-        """The largest batch `infer` takes."""
+        """The largest batch `infer` and `submit` take."""
+        ...
+
+    @property
+    def max_in_flight(self) -> int:
+        """Batches that may be submitted and not yet collected: 1 where nothing is gained by more."""
         ...
 
     def infer(self, frames: NDArray[np.uint8]) -> Outputs[NDArray[np.float32]]:
-        """Return the outputs for RGB frames [B, H, W, 3] with 1 <= B <= `max_batch`, as arrays the caller owns."""
+        """Return the outputs for RGB frames [B, H, W, 3] with 1 <= B <= `max_batch`, as arrays the caller owns.
+
+        Raises HoistreamError while batches are in flight, whose outputs it would take.
+        """
+        ...
+
+    def submit(self, frames: NDArray[np.uint8]) -> None:
+        """Start a batch as `infer` takes it; `frames` may be changed once this returns.
+
+        Raises HoistreamError when `max_in_flight` batches are in flight.
+        """
+        ...
+
+    def collect(self) -> Outputs[NDArray[np.float32]]:
+        """Wait for the oldest batch in flight and return its outputs, as arrays the caller owns.
+
+        Raises what that batch failed with, and HoistreamError when none is in flight.
+        """
         ...
 
     def close(self) -> None:

@@ -1,43 +1,90 @@
-"""Run batches through one engine a canvas."""
+"""Run batches through one engine a canvas, several of them in flight where the engine gains by it."""
 
 from __future__ import annotations
 
-import time
+import logging
+from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hoiclip.errors import HoistreamError
 from hoiclip.types import Canvas, Engine, Outputs
+from stream.ingest.batcher import Batch
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Inferred:
+    """A batch after the engine."""
+
+    outputs: Outputs[NDArray[np.float32]]
+    batch: Batch
 
 
 class EnginePool:
     """Engines by canvas, opened when a frame of that canvas first comes; used from one thread.
 
-    `warm` opens the expected ones beforehand, so that a wrong setting fails before a camera is touched.
+    Batches are collected in the order in which they were submitted, whichever engine ran them. `warm` opens the
+    expected engines beforehand, so that a wrong setting fails before a camera is touched.
     """
 
     def __init__(self, open_engine: Callable[[Canvas], Engine]) -> None:
         self._open_engine = open_engine
         self._engines: dict[Canvas, Engine] = {}
-        self.busy_s = 0.0  # time spent inside the engines
+        self._in_flight: deque[tuple[Engine, Batch]] = deque()
 
     def warm(self, canvases: list[Canvas]) -> None:
         """Open an engine for each canvas and run one blank frame through it."""
         for canvas in canvases:
             self._get(canvas).infer(np.zeros((1, canvas.height, canvas.width, 3), np.uint8))
 
-    def infer(self, canvas: Canvas, frames: NDArray[np.uint8]) -> Outputs[NDArray[np.float32]]:
-        """Return the outputs of RGB frames [B, H, W, 3]; a batch above the engine's limit runs in parts."""
-        engine = self._get(canvas)
-        started = time.perf_counter()
-        parts = [engine.infer(frames[i : i + engine.max_batch]) for i in range(0, len(frames), engine.max_batch)]
-        self.busy_s += time.perf_counter() - started
-        return (
-            parts[0] if len(parts) == 1 else Outputs(*(np.concatenate(fields) for fields in zip(*parts, strict=True)))
-        )
+    def parts(self, batch: Batch) -> list[Batch]:
+        """Return a batch in parts of at most what its engine takes, to be submitted one by one."""
+        size = self._get(batch.canvas).max_batch
+        if len(batch.meta) <= size:
+            return [batch]
+        starts = range(0, len(batch.meta), size)
+        return [replace(batch, frames=batch.frames[i : i + size], meta=batch.meta[i : i + size]) for i in starts]
+
+    def submit(self, batch: Batch) -> None:
+        """Start a batch; `collect` until the pool is not `full` before the next."""
+        engine = self._get(batch.canvas)
+        engine.submit(batch.frames)
+        self._in_flight.append((engine, batch))
+
+    def collect(self) -> Inferred:
+        """Wait for the oldest batch in flight. Raises what it failed with; what came after it is then discarded."""
+        engine, batch = self._in_flight.popleft()
+        try:
+            return Inferred(engine.collect(), batch)
+        except BaseException:
+            self.discard()
+            raise
+
+    def discard(self) -> None:
+        """Wait for every batch in flight and forget its outputs."""
+        while self._in_flight:
+            engine, batch = self._in_flight.popleft()
+            try:
+                engine.collect()
+            except HoistreamError as error:  # of no interest any more
+                logger.debug("%s: a discarded batch of %d frames failed: %s", engine.name, len(batch.meta), error)
+
+    @property
+    def in_flight(self) -> int:
+        """Batches submitted and not collected."""
+        return len(self._in_flight)
+
+    @property
+    def full(self) -> bool:
+        """Whether a batch must be collected before the next is submitted."""
+        return bool(self._in_flight) and len(self._in_flight) >= self._in_flight[-1][0].max_in_flight
 
     def _get(self, canvas: Canvas) -> Engine:
         if canvas not in self._engines:
@@ -55,6 +102,7 @@ class EnginePool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.discard()
         for engine in self._engines.values():
             engine.__exit__(kind, error, trace)
         self._engines.clear()

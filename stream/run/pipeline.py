@@ -10,27 +10,16 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
-from numpy.typing import NDArray
-
 from hoiclip.types import Outputs
 from stream.events.schema import Event
 from stream.ingest.batcher import Batch, FrameBatcher, FrameMeta
 from stream.ingest.source_state import FINAL_KINDS, SourceMessage
-from stream.run.inference import EnginePool
+from stream.run.inference import EnginePool, Inferred
 from stream.run.metrics import Metrics
 from stream.run.source_run import SourceRun
 
 logger = logging.getLogger(__name__)
 _END_REASONS = {"ended": "end_of_file", "failed": "source_failed", "removed": "source_removed"}
-
-
-@dataclass(frozen=True)
-class Inferred:
-    """A batch after the engine."""
-
-    outputs: Outputs[NDArray[np.float32]]
-    batch: Batch
 
 
 @dataclass
@@ -63,9 +52,10 @@ class StageTimes:
 class Pipeline:
     """Run frames of all sources through the engine, and each source's frames through its head, tracker and publisher.
 
-    Two threads: one collects batches and runs the engine, the caller's scores, tracks and publishes. The queue between
-    them is bounded: a slow publisher slows the engine, then the rings fill and decoders apply their policy (live drops
-    and counts, files wait). The first error of either thread stops both and is raised.
+    Two threads: one collects batches and keeps the engine busy, the caller's scores, tracks and publishes. The queue
+    between them is bounded: a slow publisher slows the engine, then the rings fill and decoders apply their policy
+    (live drops and counts, files wait). The first error of either thread stops both and is raised, after the events of
+    the batches before it; a stop lets the batches in flight finish.
     """
 
     def __init__(
@@ -95,7 +85,7 @@ class Pipeline:
 
     def run(self, stop: threading.Event) -> dict[str, SourceReport]:
         """Work until every source has ended or `stop` is set, then close what is open and return a report a source."""
-        worker = threading.Thread(target=self._infer_all, args=(stop,), name="inference", daemon=True)
+        worker = threading.Thread(target=self._infer, args=(stop,), name="inference", daemon=True)
         worker.start()
         try:
             while (item := self._work.get()) is not None:
@@ -113,30 +103,53 @@ class Pipeline:
             raise self._error
         return self.reports
 
-    def _infer_all(self, stop: threading.Event) -> None:
+    def _infer(self, stop: threading.Event) -> None:
+        engines = self._engines
         try:
-            started = time.perf_counter()
             while not (stop.is_set() or self._halt.is_set()):
-                item = self._batcher.collect(timeout_s=0.1)
-                if item is None:
-                    if self._batcher.finished:
-                        self.finished = True
-                        return
-                    continue
-                started = self.times.add("wait for frames", started)
-                if isinstance(item, Batch):
-                    outputs = self._engines.infer(item.canvas, item.frames)
-                    started = self.times.add("engine", started)
-                    self._work.put(Inferred(outputs, item))
-                    if self._metrics:
-                        self._metrics.batch_size.observe(len(item.meta))
-                else:
-                    self._work.put(item)
                 started = time.perf_counter()
+                # while the engine works take only what is ready: its outputs come before further waiting
+                item = self._batcher.collect(timeout_s=0.0 if engines.in_flight else 0.1)
+                self.times.add("wait for frames", started)
+                if isinstance(item, Batch):
+                    for part in engines.parts(item):
+                        self._submit(part)
+                elif item is not None:
+                    self._hand_over_all()  # a message comes after the frames that were before it
+                    self._work.put(item)
+                elif engines.in_flight:
+                    self._hand_over()
+                elif self._batcher.finished:
+                    self.finished = True
+                    return
         except BaseException as error:
             self._error = error
         finally:
+            try:
+                self._hand_over_all()  # batches in flight at a stop or an error; after a failed one there is none
+            except BaseException as error:
+                self._error = self._error or error
             self._work.put(None)
+
+    def _submit(self, batch: Batch) -> None:
+        started = time.perf_counter()
+        self._engines.submit(batch)
+        self.times.add("engine", started)
+        while self._engines.full:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Wait for the oldest batch in flight and pass it on."""
+        started = time.perf_counter()
+        item = self._engines.collect()
+        self.times.add("engine", started)
+        self._work.put(item)
+        if self._metrics:
+            self._metrics.batch_size.observe(len(item.batch.meta))
+
+    def _hand_over_all(self) -> None:
+        while self._engines.in_flight:
+            self._hand_over()
 
     def _postprocess(self, item: Inferred) -> None:
         for index, meta in enumerate(item.batch.meta):

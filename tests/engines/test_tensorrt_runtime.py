@@ -393,22 +393,23 @@ def loaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
 
 
 @BOTH
-def test_the_engine_yields_batches_in_order_and_refuses_other_frames(flavour: Flavour, loaded: Any) -> None:
+def test_the_engine_keeps_two_batches_in_flight_and_refuses_other_frames(flavour: Flavour, loaded: Any) -> None:
     with open_engine(flavour, loaded, CANVAS, max_batch=4) as engine:
         assert isinstance(engine, TensorRtEngine)
         assert engine.name == f"{flavour}-cuda-fp16"
         assert same(engine.infer(batch(9, 2)), batch(9, 2))
         batches = [batch(seed, 1 + seed % 4) for seed in range(7)]
-        results = list(engine.infer_all(iter(batches)))
-        assert [same(result, frames) for result, frames in zip(results, batches, strict=True)] == [True] * 7
+        engine.submit(batches[0])
+        for expected, following in itertools.pairwise(batches):
+            engine.submit(following)
+            with pytest.raises(EngineError, match="in flight: 2, the most it takes"):
+                engine.submit(following)
+            assert same(engine.collect(), expected)
         with pytest.raises(InputError, match="expected uint8 frames"):
-            list(engine.infer_all([batch(0, 1), batch(1, 1), np.zeros((1, 5, 6, 3), np.uint8)]))
-        assert same(engine.infer(batch(8, 3)), batch(8, 3)), "outputs of a batch that was given up"
-        under_way = engine.infer_all(iter(batches))
-        next(under_way)
-        with pytest.raises(EngineError, match="would take its outputs"):
+            engine.submit(np.zeros((1, 5, 6, 3), np.uint8))
+        with pytest.raises(EngineError, match="collect them before `infer`"):
             engine.infer(batch(0, 1))
-        under_way.close()
+        assert same(engine.collect(), batches[-1])
         assert same(engine.infer(batch(7, 3)), batch(7, 3))
         with pytest.raises(InputError, match="expected 1 to 4 frames, got 5"):
             engine.infer(batch(0, 5))
