@@ -1,6 +1,6 @@
 # syntax=docker/dockerfile:1
-# docker build -t hoistream:cpu .                  the CPU image: torch without CUDA, OpenVINO, ONNX Runtime
-# docker build -t hoistream:gpu --target gpu .     the NVIDIA image: CUDA torch, TensorRT
+# docker build -t hoistream:cpu .                  the CPU image: OpenVINO, no torch
+# docker build -t hoistream:gpu --target gpu .     the NVIDIA image: TensorRT, no torch
 # Runs as user 10001 and needs no writable root file system: mount /tmp (tmpfs), /var/lib/hoistream (spool) and
 # /var/cache/hoistream (engines, classifiers). See docker-compose.yml.
 ARG PYTHON=3.13
@@ -17,17 +17,14 @@ COPY assets ./assets
 COPY configs ./configs
 
 FROM source AS build-cpu
-# The address of PyTorch's index of CPU wheels makes this image 5 GB smaller: --build-arg TORCH_INDEX=…
-ARG TORCH_INDEX=""
 RUN python -m venv /opt/hoistream \
- && /opt/hoistream/bin/pip install --no-cache-dir ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} torch torchvision \
- && /opt/hoistream/bin/pip install --no-cache-dir '.[demo,engines]'
+ && /opt/hoistream/bin/pip install --no-cache-dir '.[run,demo]'
 
 FROM source AS build-gpu
 # TensorRT's libraries come from its vendor's index: --build-arg NVIDIA_INDEX=…
 ARG NVIDIA_INDEX=""
 RUN python -m venv /opt/hoistream \
- && /opt/hoistream/bin/pip install --no-cache-dir ${NVIDIA_INDEX:+--extra-index-url "$NVIDIA_INDEX"} '.[demo,engines,tensorrt]'
+ && /opt/hoistream/bin/pip install --no-cache-dir ${NVIDIA_INDEX:+--extra-index-url "$NVIDIA_INDEX"} '.[run,demo,tensorrt]'
 
 FROM python:${PYTHON}-slim AS runtime
 RUN useradd --uid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin hoistream \

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+import tomllib
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,6 +22,7 @@ from urllib.parse import urlsplit
 import pytest
 import typer
 import yaml
+from dockerfile_parse import DockerfileParser
 
 from hoiclip.yaml_lines import load_config
 from hoistream.cli import app
@@ -27,7 +31,6 @@ from stream.run.config import RunConfig
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 COMPOSE = REPOSITORY / "docker-compose.yml"
-DOCKERFILE = (REPOSITORY / "Dockerfile").read_text()
 VARIABLE = re.compile(r"(?<!\$)\$\{([A-Z_]+)(:[-?][^}]*)?\}")
 
 
@@ -85,7 +88,7 @@ def test_every_path_and_volume_exists(compose) -> None:
             assert (REPOSITORY / source).exists() if source.startswith(".") else source in compose["volumes"], name
     for service in ours(compose).values():
         assert (REPOSITORY / service["build"]["context"]).samefile(REPOSITORY)
-        assert f" AS {service['build']['target']}\n" in DOCKERFILE
+        assert service["build"]["target"] in stages()
     pipeline = compose["services"]["pipeline"]
     folder = dict(v.split(":")[1::-1] for v in pipeline["volumes"])["/etc/hoistream/configs"]
     assert (REPOSITORY / folder / Path(pipeline["command"][1]).name).is_file()
@@ -116,19 +119,74 @@ def test_the_configuration_points_at_services_and_ports_of_the_file(compose, mon
     assert f"127.0.0.1:{settings.metrics.port}:{settings.metrics.port}" in services["pipeline"]["ports"]
 
 
-def test_the_image_is_slim_runs_as_nobody_special_and_ends_with_the_cpu_target() -> None:
-    stages = re.findall(r"^FROM (\S+) AS (\S+)$", DOCKERFILE, re.MULTILINE)
-    assert stages[0][0].endswith("-slim")
-    assert stages[-1] == ("runtime", "cpu")
-    assert ("runtime", "gpu") in stages
-    assert "USER 10001:10001" in DOCKERFILE
-    assert "tensorrt" in DOCKERFILE.split("AS build-gpu")[1].split("FROM")[0]
-    assert 'ENTRYPOINT ["hoistream"]' in DOCKERFILE
+@dataclass
+class Stage:
+    """One stage of the Dockerfile: what it starts from, and its instructions in order."""
+
+    base: str
+    steps: list[tuple[str, str]] = field(default_factory=list)
+
+    def values(self, instruction: str) -> list[str]:
+        return [value for name, value in self.steps if name == instruction]
+
+
+def stages() -> dict[str, Stage]:
+    """The stages of the Dockerfile by name, in order."""
+    found: dict[str, Stage] = {}
+    for step in DockerfileParser(path=str(REPOSITORY / "Dockerfile")).structure:
+        if step["instruction"] == "FROM":
+            base, _, name = step["value"].partition(" AS ")
+            found[name] = Stage(base)
+        elif found:
+            found[name].steps.append((step["instruction"], step["value"]))
+    return found
+
+
+def test_the_images_are_slim_run_as_nobody_special_and_end_with_the_cpu_target() -> None:
+    found = stages()
+    assert found["source"].base.endswith("-slim")
+    assert found["runtime"].base.endswith("-slim")
+    assert list(found)[-1] == "cpu"
+    for name in ("cpu", "gpu"):
+        assert found[name].base == "runtime"
+        assert found[name].values("COPY") == [f"--from=build-{name} /opt/hoistream /opt/hoistream"]
+        assert not found[name].values("USER"), "whoever runtime says"
+    assert found["runtime"].values("USER") == ["10001:10001"]
+    assert found["runtime"].values("ENTRYPOINT") == ['["hoistream"]']
+
+
+def test_the_images_install_extras_that_exist_and_no_torch() -> None:
+    declared = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    for name, expected in (("build-cpu", {"run", "demo"}), ("build-gpu", {"run", "demo", "tensorrt"})):
+        (run,) = stages()[name].values("RUN")
+        extras = set(re.search(r"'\.\[([\w,-]+)\]'", run)[1].split(","))
+        assert extras == expected
+        needed = [need for extra in extras for need in declared[extra]]
+        assert not [need for need in needed if re.match(r"(open_clip_)?torch", need)]
+
+
+def test_what_the_image_copies_exists_and_reaches_the_build() -> None:
     sent = [line[1:] for line in (REPOSITORY / ".dockerignore").read_text().splitlines() if line.startswith("!")]
-    for line in re.findall(r"^COPY (?!--)(.+)$", DOCKERFILE, re.MULTILINE):
-        for path in line.split()[:-1]:
-            assert (REPOSITORY / path).exists(), path
-            assert path in sent, f"{path} never reaches the build"
+    copied = [path for line in stages()["source"].values("COPY") for path in line.split()[:-1]]
+    assert {"hoiclip", "engines", "stream", "hoistream"} <= set(copied)
+    for path in copied:
+        assert (REPOSITORY / path).exists(), path
+        assert path in sent, f"{path} never reaches the build"
+
+
+@pytest.mark.skipif(
+    subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode != 0
+    if shutil.which("docker")
+    else True,
+    reason="needs the client `docker compose`",
+)
+def test_docker_compose_accepts_the_file(tmp_path: Path) -> None:
+    environment = tmp_path / ".env"
+    environment.write_text((REPOSITORY / ".env.example").read_text())
+    command = ["docker", "compose", "--env-file", str(environment), "-f", str(COMPOSE), "config", "--format", "json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "pipeline" in json.loads(done.stdout)["services"]
 
 
 class Services:
