@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from stream.events.redis_connection import DEFAULT_STREAM
-from stream.events.schema import SCHEMA_VERSION, event_json_schema
+from stream.events.schema import SCHEMA_MINOR, SCHEMA_VERSION, event_json_schema
 
 JSON_SCHEMA_NAME = "event.schema.json"
 ASYNCAPI_NAME = "asyncapi.yaml"
@@ -18,7 +18,7 @@ def json_schema_document() -> str:
     """Return the JSON Schema (2020-12) of one event."""
     head = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": f"hoistream event, version {SCHEMA_VERSION}",
+        "title": f"hoistream event, version {SCHEMA_VERSION}.{SCHEMA_MINOR}",
     }
     return json.dumps(head | event_json_schema(), indent=2, ensure_ascii=False) + "\n"
 
@@ -32,11 +32,12 @@ def asyncapi_document() -> str:
         "asyncapi": "3.0.0",
         "info": {
             "title": "hoistream events",
-            "version": f"{SCHEMA_VERSION}.0.0",
+            "version": f"{SCHEMA_VERSION}.{SCHEMA_MINOR}.0",
             "description": (
                 "Human-object interactions on a Redis stream: one entry an event, with one field `event` that holds "
                 "JSON. Delivered at least once: deduplicate by `event_id`. Entries that a consumer could not handle "
-                f"go to `{DEFAULT_STREAM}:dead`."
+                f"go to `{DEFAULT_STREAM}:dead`. A minor version adds fields, kinds of events and codes: ignore what "
+                "you do not know. A major version is published to another stream."
             ),
             "license": {"name": "Apache-2.0"},
         },

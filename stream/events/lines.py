@@ -7,7 +7,7 @@ from typing import IO
 from rich.console import Console
 from rich.text import Text
 
-from stream.events.schema import CoverageGapEvent, Event, InteractionEvent
+from stream.events.schema import CoverageGapEvent, Event, EventsLostEvent, InteractionEvent
 
 _STYLES = {
     "started": "bold green",
@@ -15,6 +15,7 @@ _STYLES = {
     "ended": "yellow",
     "coverage_gap": "bold red",
     "source_state": "magenta",
+    "events_lost": "bold red",
 }
 
 
@@ -39,7 +40,7 @@ class EventPrinter:
 
 
 def event_line(event: Event) -> str:
-    """Return time, source, type and what happened, in columns."""
+    """Return time, source, type and what happened, in columns; control characters are shown, not sent."""
     when, what = _parts(event)
     return f"{when}  {event.source_id:<14} {event.type:<12} {what}"
 
@@ -51,15 +52,28 @@ def _coloured(event: Event) -> Text:
     )
 
 
+# A producer that is not ours may have put anything into a text: nothing of it may move the terminal's cursor.
+_CONTROL = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
+
+
 def _parts(event: Event) -> tuple[str, str]:
+    when, what = _when(event), _what(event)
+    return when, what.translate(_CONTROL)
+
+
+def _when(event: Event) -> str:
     # A recording's own time says more about it than the time at which it was processed.
     if event.capture_time is not None:
-        when = event.capture_time.astimezone().strftime("%H:%M:%S")
-    else:
-        when = f"{int(event.media_time_s // 60):3d}:{event.media_time_s % 60:04.1f}"
+        return event.capture_time.astimezone().strftime("%H:%M:%S")
+    return f"{int(event.media_time_s // 60):3d}:{event.media_time_s % 60:04.1f}"
+
+
+def _what(event: Event) -> str:
     if isinstance(event, InteractionEvent):
         length = f" after {event.duration_s:.1f} s" if event.type == "ended" else ""
-        return when, f"human {event.human_id}  {event.interaction}{length}  {event.score:.2f}  ({event.why})"
+        return f"human {event.human_id}  {event.interaction}{length}  {event.score:.2f}  ({event.why})"
     if isinstance(event, CoverageGapEvent):
-        return when, f"blind for {event.blind_s:.1f} s: {event.why or event.reason}"
-    return when, f"{event.state}{f': {event.why}' if event.why else ''}"
+        return f"blind for {event.blind_s:.1f} s: {event.why or event.reason}"
+    if isinstance(event, EventsLostEvent):
+        return f"{event.count} events lost in the {event.where}: {event.why or event.reason}"
+    return ": ".join(filter(None, (event.state, event.why or event.reason)))

@@ -1,7 +1,11 @@
-"""What is published: interaction events, coverage gaps and source states, schema version 1.
+"""What is published: interaction events, coverage gaps, source states and lost events.
 
 Imports nothing but pydantic, so a subscriber needs no torch. Times on the media's clock are seconds from the start of
 the source's run (for a recording: of the file); wall-clock times are UTC and named in `CLOCK_FIELDS`.
+
+How it grows: a minor version adds fields (with a default), kinds of events and codes, and readers ignore what they do
+not know; whatever else changes makes a new major version, which is published to a stream of another name. So
+`schema_version` in an event is the major version, and never changes within one stream.
 """
 
 from __future__ import annotations
@@ -9,11 +13,15 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal, TypedDict
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from hoiclip.hashes import short_hash
 
 SCHEMA_VERSION: Final = 1
+"""Major version: in every event, and in the name of the stream from 2 on (``hoistream:events:v2``)."""
+
+SCHEMA_MINOR: Final = 0
+"""Raised when a field, a kind of event or a code is added; see `docs/events.md`."""
 
 CLOCK_FIELDS: Final = frozenset({"capture_time", "published_time", "from_time", "to_time"})
 """Fields that hold a wall clock: the only ones that differ when the same file is processed again."""
@@ -45,7 +53,7 @@ class _Event(BaseModel):
     """What every event carries."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, allow_inf_nan=False, json_schema_serialization_defaults_required=True
+        extra="ignore", frozen=True, allow_inf_nan=False, json_schema_serialization_defaults_required=True
     )
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -112,21 +120,58 @@ class CoverageGapEvent(_Event):
 
 
 class SourceStateEvent(_Event):
-    """A source was opened, lost or finished."""
+    """A source is being opened, shows something, is away, or is over."""
 
     type: Literal["source_state"] = "source_state"
-    state: Literal["opened", "lost", "ended", "failed"]
+    state: str = Field(description="One of `SOURCE_STATES`; a later minor version may add more.")
+    reason: str = Field(default="", description="Code of why, such as `stalled` or `refused`; empty where none is due.")
     why: str = Field(default="", description="Detail for people; never holds a password.")
 
 
-EVENT_TYPES: Final = ("started", "updated", "ended", "coverage_gap", "source_state")
-Event = InteractionEvent | CoverageGapEvent | SourceStateEvent
+SOURCE_STATES: Final = ("connecting", "up", "lost", "failed", "removed", "ended")
+
+
+class EventsLostEvent(_Event):
+    """Events were lost: their source's `seq` has a hole. Published by the publisher itself, as `PUBLISHER_ID`."""
+
+    type: Literal["events_lost"] = "events_lost"
+    count: int = Field(ge=1, description="How many; where that cannot be known, at least so many.")
+    where: str = Field(description="`spool`: before they reached the stream. `stream`: after; the spool may have them.")
+    reason: str = Field(description="Code: `damaged`, `truncated`, `removed`, `deleted`; see docs/events.md.")
+    why: str = Field(default="", description="The same for people.")
+
+
+PUBLISHER_ID: Final = "(publisher)"
+"""The `source_id` of what the publisher says about itself: no camera can be called so."""
+
+EVENT_TYPES: Final = ("started", "updated", "ended", "coverage_gap", "source_state", "events_lost")
+Event = InteractionEvent | CoverageGapEvent | SourceStateEvent | EventsLostEvent
 _ADAPTER: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="type")])
 
 
+class UnknownEventTypeError(ValueError):
+    """A sound event of a kind that a newer minor version added: to be passed over."""
+
+
+class _Kind(BaseModel):
+    schema_version: Literal[1]
+    type: str
+    event_id: str
+
+
 def parse_event(data: str | bytes) -> Event:
-    """Return the typed event in one JSON document. Raises pydantic.ValidationError for anything else."""
-    return _ADAPTER.validate_json(data)
+    """Return the typed event in one JSON document; fields that this version does not know are left out.
+
+    Raises UnknownEventTypeError for a kind of event that this version does not know, and pydantic.ValidationError for
+    what is no event of this major version.
+    """
+    try:
+        return _ADAPTER.validate_json(data)
+    except ValidationError as error:
+        if error.errors(include_url=False, include_input=False)[0]["type"] != "union_tag_invalid":
+            raise
+    kind = _Kind.model_validate_json(data)
+    raise UnknownEventTypeError(f"event {kind.event_id}: type {kind.type!r} is newer than this reader")
 
 
 def event_json_schema() -> dict[str, Any]:

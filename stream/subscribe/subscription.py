@@ -19,7 +19,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import ValidationError
 from redis.exceptions import AuthenticationError, AuthorizationError, RedisError, ResponseError
 
-from stream.events.schema import Event, InteractionEvent, parse_event
+from stream.events.schema import Event, InteractionEvent, UnknownEventTypeError, parse_event
 
 logger = logging.getLogger(__name__)
 
@@ -245,6 +245,10 @@ class Reader:
             except (KeyError, ValidationError) as error:
                 reason = "no field `event`" if isinstance(error, KeyError) else _first_line(error)
                 yield from self._bury(identity, fields, f"not an event of schema version 1: {reason}")
+                continue
+            except UnknownEventTypeError as error:
+                logger.debug("stream %s, entry %s passed over: %s", self.settings.stream, identity.decode(), error)
+                self._handled.append(identity)
                 continue
             known = self.settings.deduplicate and event.event_id in self._known
             self.duplicates += known

@@ -19,8 +19,10 @@ from stream.events.schema import (
     CoverageGapEvent,
     Event,
     EventNumbers,
+    EventsLostEvent,
     InteractionEvent,
     SourceStateEvent,
+    UnknownEventTypeError,
     comparable,
     event_json_schema,
     parse_event,
@@ -28,6 +30,7 @@ from stream.events.schema import (
 
 MakeEvents = Callable[..., list[Event]]
 REPOSITORY = Path(__file__).resolve().parents[3]
+FROZEN = Path(__file__).with_name("frozen")
 NOON = datetime(2026, 11, 23, 12, 0, 0, 250_000, tzinfo=UTC)
 
 
@@ -36,17 +39,69 @@ def gap(**fields: object) -> CoverageGapEvent:
     return CoverageGapEvent(**EventNumbers("run", "cam").next(), **(values | fields))
 
 
+def state() -> SourceStateEvent:
+    return SourceStateEvent(**EventNumbers("run", "cam").next(), media_time_s=0.0, state="lost", reason="stalled")
+
+
+def lost() -> EventsLostEvent:
+    return EventsLostEvent(
+        **EventNumbers("run", "(publisher)").next(), media_time_s=0.0, count=7, where="spool", reason="damaged"
+    )
+
+
 def test_every_kind_of_event_survives_json(make_events: MakeEvents) -> None:
-    state = SourceStateEvent(**EventNumbers("run", "cam").next(), media_time_s=0.0, state="opened")
-    for event in (*make_events(1, capture_time=NOON), gap(from_time=NOON), state):
+    for event in (*make_events(1, capture_time=NOON), gap(from_time=NOON), state(), lost()):
         assert parse_event(event.model_dump_json()) == event
 
 
-def test_an_unknown_key_or_version_is_refused(make_events: MakeEvents) -> None:
+def test_another_major_version_and_impossible_values_are_refused(make_events: MakeEvents) -> None:
     document = make_events(1)[0].model_dump(mode="json")
-    for change in ({"colour": "red"}, {"schema_version": 2}, {"type": "vanished"}, {"score": 1.5}, {"seq": 0}):
+    for change in ({"schema_version": 2}, {"schema_version": 2, "type": "alert"}, {"score": 1.5}, {"seq": 0}):
         with pytest.raises(ValidationError):
             parse_event(json.dumps(document | change))
+    for data in ("{}", '{"type": "alert"}', "[]", "not json", ""):
+        with pytest.raises(ValidationError):
+            parse_event(data)
+
+
+def test_this_reader_takes_what_a_newer_minor_version_adds(make_events: MakeEvents) -> None:
+    """Fields are left out, codes are taken as they are, and kinds of events are named so that they can be passed."""
+    for event in (*make_events(1), gap(), state(), lost()):
+        document = event.model_dump(mode="json")
+        newer = document | {"zones": ["door"], "media": {"clip": "a.mp4"}}
+        assert parse_event(json.dumps(newer)) == event
+        with pytest.raises(UnknownEventTypeError, match="alert"):
+            parse_event(json.dumps(newer | {"type": "alert"}))
+    assert parse_event(json.dumps(state().model_dump(mode="json") | {"state": "paused"})).state == "paused"  # type: ignore[union-attr]
+
+
+def test_a_newer_reader_takes_the_events_of_version_1_0() -> None:
+    """The frozen lines were written by version 1.0 and never change: a field added later must have a default."""
+    lines = (FROZEN / "events-1.0.jsonl").read_text(encoding="utf-8").splitlines()
+    assert {parse_event(line).type for line in lines} == {
+        "started",
+        "ended",
+        "coverage_gap",
+        "source_state",
+        "events_lost",
+    }
+    for line in lines:
+        assert json.loads(line).items() <= parse_event(line).model_dump(mode="json").items()
+
+
+def test_the_schema_has_only_grown_since_version_1_0() -> None:
+    """Every field of 1.0 is still there, with the same type and meaning, and still always published."""
+    frozen = json.loads((FROZEN / "event-1.0.schema.json").read_text(encoding="utf-8"))["$defs"]
+    current = event_json_schema()["$defs"]
+    for name, old in frozen.items():
+        for field, definition in old["properties"].items():
+            assert current[name]["properties"][field] == definition, f"{name}.{field} changed: a new major version"
+        assert set(old["required"]) <= set(current[name]["required"])
+
+
+def test_nothing_in_the_schema_forbids_growth() -> None:
+    for definition in event_json_schema()["$defs"].values():
+        assert definition.get("additionalProperties", True) is True
 
 
 def test_ids_refuse_control_characters_that_would_break_the_spool(make_events: MakeEvents) -> None:
@@ -81,13 +136,22 @@ def test_equal_runs_give_equal_ids_and_others_do_not() -> None:
     assert len({*ids, *(other.next()["event_id"] for _ in range(3))}) == 6
     assert first.interaction_id(1, "ride bicycle", 2.0) == again.interaction_id(1, "ride bicycle", 2.0)
     assert first.interaction_id(1, "ride bicycle", 2.0) != first.interaction_id(1, "ride bicycle", 7.0)
+    assert first.interaction_id(1, "ride bicycle", 2.0) != other.interaction_id(1, "ride bicycle", 2.0)
+
+
+def test_ids_tell_where_one_part_ends_and_the_next_begins() -> None:
+    def event_id(run_id: str, source_id: str, seq: int) -> str:
+        numbers = EventNumbers(run_id, source_id)
+        return [numbers.next()["event_id"] for _ in range(seq)][-1]
+
+    assert event_id("run", "cam1", 1) != event_id("run", "cam", 11)
+    assert event_id("run", "1cam", 1) != event_id("run1", "cam", 1)
 
 
 def test_the_json_schema_describes_every_field_of_every_event(make_events: MakeEvents) -> None:
     definitions = event_json_schema()["$defs"]
-    for event in (*make_events(1), gap()):
+    for event in (*make_events(1), gap(), state(), lost()):
         definition = definitions[type(event).__name__]
-        assert definition["additionalProperties"] is False
         assert set(definition["required"]) == set(event.model_dump(mode="json"))
         own = [n for n in definition["properties"] if n not in ("schema_version", "type")]
         assert all("description" in definition["properties"][name] for name in own)
@@ -138,3 +202,11 @@ def test_a_line_tells_who_did_what_and_why(make_events: MakeEvents) -> None:
     for part in ("1:15.0", "cam", "ended", "human 3", "ride bicycle after 4.0 s", "above enter"):
         assert part in line
     assert "blind for 5.0 s: stalled" in event_line(gap())
+    assert "7 events lost in the spool: damaged" in event_line(lost())
+    assert event_line(state()).endswith("lost: stalled")
+
+
+def test_a_line_never_moves_a_terminals_cursor() -> None:
+    line = event_line(gap(why="\x1b[2Jgone\x9b1A\r\n"))
+    assert line.isprintable()
+    assert "\\x1b[2Jgone" in line

@@ -158,7 +158,7 @@ from stream.events.schema import EventNumbers, SourceStateEvent
 numbers = EventNumbers("run", "cam")
 publisher = Publisher([sys.argv[1]], pathlib.Path(sys.argv[2]))
 while True:
-    event = publisher.publish(SourceStateEvent(**numbers.next(), media_time_s=0.0, state="opened"))
+    event = publisher.publish(SourceStateEvent(**numbers.next(), media_time_s=0.0, state="up"))
     print(event.seq, flush=True)
 """
     command = [sys.executable, "-c", code, server.url, str(tmp_path / "spool")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import os
 import subprocess
 import sys
@@ -91,6 +92,20 @@ def test_what_is_no_event_goes_to_the_dead_letters_at_once(server, make_events) 
         assert next(events).seq == 1
         assert events.buried == 2
     assert server.client.xlen(STREAM + ":dead") == 2
+    assert pending(server) == 0
+
+
+def test_what_a_newer_producer_adds_is_passed_over_and_never_buried(server, make_events) -> None:
+    (event,) = make_events(1)
+    newer = json.dumps(event.model_dump(mode="json") | {"zones": ["door"]})
+    alert = json.dumps(event.model_dump(mode="json") | {"type": "alert", "event_id": "a", "seq": 2})
+    for text in (alert, newer, alert):
+        server.client.xadd(STREAM, {"event": text})
+    with subscribe(server.url, group="g") as events:
+        assert next(events) == event
+        add(server, make_events(1, "last"))
+        assert next(events).source_id == "last"
+        assert events.buried == 0
     assert pending(server) == 0
 
 
