@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from hoiclip.training.augment import Augmentation
 from hoiclip.training.picture_training import PictureRecipe
 from hoiclip.training.stage import StageSettings
-from hoiclip.training.world_recipe import WorldRecipe
+from hoiclip.training.world.recipe import WorldRecipe
 from hoiclip.yaml_lines import load_config
 
 
@@ -60,7 +60,7 @@ class TrainConfig(_Strict):
     tensorboard: Path | None = Field(None, description="Folder for TensorBoard.")
     seed: int = 1
     batch_size: int = Field(16, ge=1)
-    clip_batch: int = Field(64, ge=2)
+    clip_batch: int = Field(64, ge=2, description="Views a step of the stage `clip`.")
     cached_pictures: int = Field(20000, ge=1, description="Pictures whose memory is kept while the queries learn.")
     clip: StageConfig
     coarse: StageConfig

@@ -21,13 +21,13 @@ from hoiclip.preprocess import inputs_of
 from hoiclip.training.augment import Augmentation
 from hoiclip.training.data import Order
 from hoiclip.training.distributed import World
+from hoiclip.training.heads import LearnedHeads, Trained, known_heads, new_heads
 from hoiclip.training.losses import LossWeights, Totals
 from hoiclip.training.matcher import PairTargets
 from hoiclip.training.objective import all_layers
 from hoiclip.training.pictures import Annotated, PictureData
-from hoiclip.training.stage import StageSettings, checkpoint_of, run_stage
+from hoiclip.training.stage import Report, StageSettings, checkpoint_of, run_stage
 from hoiclip.training.verb_rows import Example, verb_rows
-from hoiclip.training.world_recipe import Classifier, Report, Trained, encode_texts
 from hoiclip.types import Outputs
 from hoiclip.vocabulary import Vocabulary
 
@@ -68,15 +68,15 @@ class Part(NamedTuple):
 class Learner(nn.Module):
     """Model and trained heads as one module, so that one wrapper exchanges all gradients."""
 
-    def __init__(self, model: HoiClip, classifier: Classifier) -> None:
+    def __init__(self, model: HoiClip, heads: LearnedHeads) -> None:
         super().__init__()
-        self.model, self.classifier = model, classifier
+        self.model, self.heads = model, heads
 
     def forward(self, image: Tensor, clip_image: Tensor, mask: Tensor) -> tuple[Outputs[Tensor], Tensor]:
         """Return the outputs of every layer and the interaction logits [fusion layers, B, Q, K]."""
         outputs = self.model.forward_training(image, clip_image, mask)
         scale = self.model.logit_scale.exp()
-        logits = self.classifier(outputs.interaction_embeddings.float(), outputs.verb_embeddings.float(), scale)
+        logits = self.heads(outputs.interaction_embeddings.float(), outputs.verb_embeddings.float(), scale)
         return outputs, logits
 
 
@@ -120,10 +120,10 @@ def train_pictures(
     if heads is None:
         # a checkpoint replaces the verb rows; they cost a pass over the pictures
         examples = 0 if checkpoint_of(STAGE, directory).exists() else recipe.verb_examples
-        classifier = _new_heads(model, data, examples, hidden, recipe.seed, world.device)
+        learned = _first_heads(model, data, examples, hidden, recipe.seed, world.device)
     else:
-        classifier = _known_heads(heads)
-    learner = Learner(model, classifier).to(world.device)
+        learned = known_heads(heads)
+    learner = Learner(model, learned).to(world.device)
     wrapped = world.wrap(learner)
     order = Order(len(data), recipe.batch_size, recipe.seed)
 
@@ -158,7 +158,7 @@ def train_pictures(
     groups: list[dict[str, Any]] = [{"params": others}, {"params": backbone, "lr": recipe.backbone_lr}]
     model.train()
     run_stage(STAGE, learner, groups, recipe.stage, batch, loss, directory, report, world=world, split=split)
-    return Trained(model.eval(), classifier.eval())
+    return Trained(model.eval(), learned.eval())
 
 
 def collate(items: list[Annotated], clip_size: int, vocabulary: Vocabulary, seen: Tensor) -> Part:
@@ -195,34 +195,15 @@ def _targets(item: Annotated, vocabulary: Vocabulary, seen: Tensor) -> PairTarge
     )
 
 
-@torch.no_grad()
-def _known_heads(heads: Classifiers) -> Classifier:
-    """Return a stored model's heads, to train on."""
-    text, verbs, table = (
-        torch.from_numpy(rows.copy()) for rows in (heads.interaction_text, heads.verb_text, heads.verb_to_interaction)
-    )
-    classifier = Classifier(text, verbs, table, heads.verb_weight)
-    classifier.bias.copy_(torch.from_numpy(heads.interaction_bias))
-    return classifier
-
-
-@torch.no_grad()
-def _new_heads(
+def _first_heads(
     model: HoiClip, data: PictureData, examples: int, hidden: set[int], seed: int, device: torch.device
-) -> Classifier:
+) -> LearnedHeads:
     """Return the heads before training: text rows, object texts, and verb rows by visual semantic arithmetic."""
-    vocabulary = data.vocabulary
-    text = encode_texts(model, [interaction.prompt for interaction in vocabulary.interactions])
-    prompts = [thing.prompt for thing in vocabulary.objects] + [vocabulary.no_object_prompt]
-    model.object_head.classifier.weight.copy_(encode_texts(model, prompts))
-    table = torch.zeros(len(vocabulary.verbs), len(vocabulary.interactions))
-    for index, interaction in enumerate(vocabulary.interactions):
-        table[interaction.verb, index] = 1.0
-    rows, _ = verb_rows(model.to(device), vocabulary, _examples(data, examples, hidden))
+    rows, _ = verb_rows(model.to(device), data.vocabulary, _examples(data, examples, hidden))
     unknown = rows.norm(dim=1) == 0
     noise = torch.randn(rows.shape, generator=torch.Generator().manual_seed(seed))
     rows[unknown] = F.normalize(noise, dim=1)[unknown]
-    return Classifier(text, rows, table, model.config.verb_weight)
+    return new_heads(model.cpu(), data.vocabulary, rows)
 
 
 def _examples(data: PictureData, per_interaction: int, hidden: set[int]) -> Iterator[Example]:

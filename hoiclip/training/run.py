@@ -18,10 +18,12 @@ from hoiclip.errors import InputError
 from hoiclip.model import HoiClip
 from hoiclip.training.config import PictureTrainConfig, TrainConfig
 from hoiclip.training.distributed import World, joined
+from hoiclip.training.heads import stored_heads
 from hoiclip.training.picture_training import load_detector, train_pictures
 from hoiclip.training.pictures import PictureData
-from hoiclip.training.shards import draw_shards, open_shards
-from hoiclip.training.world_recipe import Report, Trained, encode_texts, train_world
+from hoiclip.training.stage import Report
+from hoiclip.training.world.recipe import train_world
+from hoiclip.training.world.shards import draw_shards, open_shards
 from hoiclip.vocabulary import Vocabulary, load_builtin
 from hoiclip.weights import load_model, save_model
 
@@ -32,10 +34,10 @@ def train(config: TrainConfig | PictureTrainConfig, out: Path, report: Report) -
     `report` gets (stage, step, steps, values).
     """
     if isinstance(config, TrainConfig):
-        with tensorboard(config.tensorboard, report) as told:
-            return train_from(config, out, told)
-    with joined() as world, tensorboard(config.tensorboard if world.is_first else None, report) as told:
-        return train_on_pictures(config, out, world, told)
+        with tensorboard(config.tensorboard, report) as reported:
+            return train_from(config, out, reported)
+    with joined() as world, tensorboard(config.tensorboard if world.is_first else None, report) as reported:
+        return train_on_pictures(config, out, world, reported)
 
 
 @contextmanager
@@ -51,12 +53,12 @@ def tensorboard(folder: Path | None, report: Report) -> Iterator[Report]:
 
     with SummaryWriter(str(folder)) as writer:
 
-        def told(stage: str, step: int, steps: int, values: dict[str, float]) -> None:
+        def both(stage: str, step: int, steps: int, values: dict[str, float]) -> None:
             for name, value in values.items():
                 writer.add_scalar(f"{stage}/{name}", value, step)
             report(stage, step, steps, values)
 
-        yield told
+        yield both
 
 
 def train_on_pictures(config: PictureTrainConfig, out: Path, world: World, report: Report) -> Path:
@@ -89,8 +91,8 @@ def train_on_pictures(config: PictureTrainConfig, out: Path, world: World, repor
             "configuration": config.model_dump(mode="json", exclude={"out"}),
             "torch": torch.__version__,
         }
-        trained.model.cpu(), trained.classifier.cpu()
-        save_model(path, trained.model, classifiers_of(trained, vocabulary, set(hidden)), card)
+        trained.model.cpu(), trained.heads.cpu()
+        save_model(path, trained.model, stored_heads(trained, vocabulary, set(hidden)), card)
     return path
 
 
@@ -143,26 +145,8 @@ def train_from(config: TrainConfig, out: Path, report: Report) -> Path:
     unseen = {index for members in vocabulary.unseen.values() for index in members}
     path = out / "model.safetensors"
     card = world_card(config, len(shards.annotations))
-    save_model(path, trained.model, classifiers_of(trained, vocabulary, unseen), card, half=True)
+    save_model(path, trained.model, stored_heads(trained, vocabulary, unseen), card, half=True)
     return path
-
-
-def classifiers_of(trained: Trained, vocabulary: Vocabulary, unseen: set[int]) -> Classifiers:
-    """Return the trained heads as they are stored; `unseen` interactions get the mean bias of the seen ones."""
-    classifier = trained.classifier
-    bias = classifier.bias.detach().clone()
-    seen = [index for index in range(len(bias)) if index not in unseen]
-    bias[sorted(unseen)] = bias[seen].mean()
-    text = encode_texts(trained.model, [interaction.prompt for interaction in vocabulary.interactions])
-    return Classifiers(
-        interaction_text=classifier.text.numpy(),
-        interaction_bias=bias.numpy(),
-        verb_text=classifier.verbs.detach().numpy(),
-        verb_to_interaction=classifier.verb_to_interaction.numpy(),
-        logit_scale=float(trained.model.logit_scale.detach().exp()),
-        verb_weight=classifier.verb_weight,
-        text_embedding=text.numpy(),
-    )
 
 
 def world_card(config: TrainConfig, pictures: int) -> dict[str, Any]:

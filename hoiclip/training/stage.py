@@ -13,11 +13,13 @@ from typing import Any, Literal, TypeVar
 import torch
 from torch import Tensor, nn
 
+from hoiclip.files import replacing
 from hoiclip.training.data import prefetch
 from hoiclip.training.distributed import ALONE, World
 
 logger = logging.getLogger(__name__)
 Item = TypeVar("Item")
+Report = Callable[[str, int, int, dict[str, float]], None]  # stage, step, steps, values
 Loss = Callable[[Item], dict[str, Tensor]]  # "total" is what is minimised, the rest is shown
 
 
@@ -61,7 +63,7 @@ def run_stage(
     make_batch: Callable[[int], Item],
     loss_of: Loss[Item],
     directory: Path,
-    report: Callable[[str, int, int, dict[str, float]], None],
+    report: Report,
     *,
     world: World = ALONE,
     split: Callable[[Item], Sequence[Item]] | None = None,
@@ -90,15 +92,14 @@ def run_stage(
         logger.info("stage %s resumes at step %d", name, start)
 
     def save(step: int) -> None:
-        part = path.with_suffix(".part")
         state = {
             "step": step,
             "modules": modules.state_dict(),
             "optimizer": optimizer.state_dict(),
             "averaged": averaged,
         }
-        torch.save(state, part)
-        part.replace(path)
+        with replacing(path) as part:
+            torch.save(state, part)
 
     began = time.perf_counter()
     for step, batch in prefetch(make_batch, range(start, settings.steps)):

@@ -17,9 +17,8 @@ from torch import Tensor
 from hoiclip.classifier import Classifiers
 from hoiclip.errors import InputError
 from hoiclip.model import HoiClip
-from hoiclip.training.clip_pretraining import square_crop, union_crop
+from hoiclip.training.crops import clip_pixels, primary_interactions, square_crop, union_crop
 from hoiclip.training.verbs import verb_classifier
-from hoiclip.training.world_recipe import clip_pixels, primary_interactions
 from hoiclip.vocabulary import Vocabulary
 from hoiclip.weights import LoadedModel
 
@@ -29,7 +28,7 @@ class Example(NamedTuple):
 
     picture: NDArray[np.uint8]  # [H, W, 3] RGB
     human: Any  # box xyxy in pixels
-    thing: Any
+    item: Any
     interaction: int
 
 
@@ -48,8 +47,8 @@ def verb_rows(model: HoiClip, vocabulary: Vocabulary, examples: Iterable[Example
 
     for example in examples:
         labels.append(example.interaction)
-        waiting[0].append(clip_pixels(union_crop(example.picture, example.human, example.thing), size))
-        waiting[1].append(clip_pixels(square_crop(example.picture, example.thing), size))
+        waiting[0].append(clip_pixels(union_crop(example.picture, example.human, example.item), size))
+        waiting[1].append(clip_pixels(square_crop(example.picture, example.item), size))
         if len(waiting[0]) == 64:
             embed()
     if waiting[0]:

@@ -15,6 +15,7 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from hoiclip.errors import InputError
+from hoiclip.files import replacing, write_whole
 from hoiclip.synthetic.clip_pictures import draw_clip_pictures
 from hoiclip.synthetic.scene import Split, draw_picture
 
@@ -73,15 +74,14 @@ def _draw_shard(directory: Path, height: int, width: int, split: Split, clips: b
     pixels_path, notes_path = directory / f"{stem}.npy", directory / f"{stem}.json"
     if notes_path.exists():  # written last
         return
-    part = pixels_path.with_suffix(".part")
-    pixels = open_memmap(part, mode="w+", dtype=np.uint8, shape=(count, height, width, 3))
     notes = []
-    for i, (picture, annotation) in enumerate(_drawn(first, count, height, width, split, clips)):
-        pixels[i] = picture
-        notes.append(annotation)
-    pixels.flush()
-    part.replace(pixels_path)
-    notes_path.write_text(json.dumps(notes), encoding="utf-8")
+    with replacing(pixels_path) as part:
+        pixels = open_memmap(part, mode="w+", dtype=np.uint8, shape=(count, height, width, 3))
+        for i, (picture, annotation) in enumerate(_drawn(first, count, height, width, split, clips)):
+            pixels[i] = picture
+            notes.append(annotation)
+        pixels.flush()
+    write_whole(notes_path, json.dumps(notes))
 
 
 def _drawn(
@@ -102,7 +102,7 @@ def open_shards(directory: Path, limit: int | None = None, share: float = 1.0) -
     """
     pixels: list[NDArray[np.uint8]] = []
     annotations: list[dict[str, Any]] = []
-    for notes in sorted(directory.glob("*-*.json")):
+    for notes in sorted(directory.glob("*-*[0-9].json")):
         part = np.load(notes.with_suffix(".npy"), mmap_mode="r")
         keep = max(1, round(share * len(part)))
         if limit is not None:
@@ -112,5 +112,7 @@ def open_shards(directory: Path, limit: int | None = None, share: float = 1.0) -
         pixels.append(part[:keep])
         annotations += json.loads(notes.read_text(encoding="utf-8"))[:keep]
     if not pixels:
-        raise InputError(f"{directory}: no shards; draw them first with `hoistream train CONFIG` (section `data.draw`)")
+        raise InputError(
+            f"{directory}: no drawn pictures there; `hoistream train CONFIG` draws what its `data` section asks for"
+        )
     return Shards(pixels, annotations)

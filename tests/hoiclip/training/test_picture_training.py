@@ -36,7 +36,7 @@ from hoiclip.training.stage import StageSettings
 from hoiclip.vocabulary import load_builtin
 from hoiclip.weights import LoadedModel, load_model
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 pytestmark = pytest.mark.xdist_group("picture_training")
 
 

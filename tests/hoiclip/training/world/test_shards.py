@@ -6,7 +6,7 @@ import numpy as np
 
 from hoiclip.synthetic.clip_pictures import draw_clip_pictures
 from hoiclip.synthetic.world import INTERACTIONS, UNSEEN
-from hoiclip.training.shards import draw_shards, open_shards
+from hoiclip.training.world.shards import draw_shards, open_shards
 
 
 def test_frames_of_clips_are_annotated_inside_the_frame_and_never_show_what_is_held_out() -> None:

@@ -17,7 +17,7 @@ from hoiclip.training.stage import StageSettings, learning_rate, run_stage
 from hoiclip.training.verbs import verb_classifier
 from hoiclip.vocabulary import load_builtin
 
-GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "golden_training.npz"
+GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "golden_training.npz"
 
 
 def golden_case(case: str) -> tuple[LayerOutputs, list[PairTargets], dict[str, np.ndarray]]:
