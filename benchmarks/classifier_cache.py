@@ -10,19 +10,19 @@ from pathlib import Path
 
 import numpy as np
 
-from hoiclip.classifier import Classifiers, Floats, build_classifier
+from hoiclip.classifier import Floats, TrainedHeads, build_classifier
 from hoiclip.vocabulary import Wanted, all_of, load_builtin
 
 EMBED, RUNS, LIMIT_MS = 512, 20, 20.0
 
 
-def heads() -> Classifiers:
+def heads() -> TrainedHeads:
     """Return random heads of HICO-DET's size."""
     rng = np.random.default_rng(0)
     text, verbs = (rng.normal(size=(count, EMBED)).astype(np.float32) for count in (600, 117))
     mapping = np.zeros((117, 600), np.float32)
     mapping[rng.integers(0, 117, 600), np.arange(600)] = 1
-    return Classifiers(text, np.zeros(600, np.float32), verbs, mapping, 14.0, 0.5, text)
+    return TrainedHeads(text, np.zeros(600, np.float32), verbs, mapping, 14.0, 0.5, text)
 
 
 def tower(texts: Sequence[str]) -> Floats:

@@ -20,7 +20,7 @@ def write_random_full(path: Path) -> None:
     import numpy as np
     import torch
 
-    from hoiclip.classifier import Classifiers
+    from hoiclip.classifier import TrainedHeads
     from hoiclip.config import hoiclip_r50_hico
     from hoiclip.model import HoiClip
     from hoiclip.weights import save_model
@@ -36,7 +36,7 @@ def write_random_full(path: Path) -> None:
     interactions, verbs = config.num_interactions, config.num_verbs
     table = (rng.random((verbs, interactions)) < 1 / verbs).astype(np.float32)
     bias = np.zeros(interactions, np.float32)
-    heads = Classifiers(unit(interactions), bias, unit(verbs), table, 14.3, 0.5, unit(interactions))
+    heads = TrainedHeads(unit(interactions), bias, unit(verbs), table, 14.3, 0.5, unit(interactions))
     save_model(path, HoiClip(config).eval(), heads, {"name": "random weights for measuring"})
 
 
@@ -47,12 +47,12 @@ def start(path: Path) -> None:
     import torch
 
     from hoiclip.predictor import Predictor
-    from hoiclip.weights import load_model
+    from hoiclip.weights import load_torch_model
 
     torch.set_num_threads(THREADS)
     imported = time.perf_counter()
-    loaded = load_model(path)
-    predictor = Predictor(loaded, loaded.classifier())
+    loaded = load_torch_model(path)
+    predictor = Predictor(loaded.look(), loaded.classifier())
     ready = time.perf_counter()
     picture = np.random.default_rng(0).integers(0, 256, (*PICTURE, 3), dtype=np.uint8)
     predictor.predict(picture)

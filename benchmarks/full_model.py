@@ -22,9 +22,9 @@ def write_parity_model(path: Path) -> Path:
     statistics = dict(np.load(GOLDEN / "batch_norm_statistics.npz"))
     golden = dict(np.load(GOLDEN / "golden_hico.npz"))
     converted = convert(official_weights(GOLDEN / "manifest_hico.json.gz", golden, statistics), "parity weights")
-    model, classifiers = build(converted)
+    model, heads = build(converted)
     card = {"name": converted.config.name, "not_for": "anything but measuring: the weights are not trained"}
-    save_model(path, model, classifiers, card)
+    save_model(path, model, heads, card)
     return path
 
 

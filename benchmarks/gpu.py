@@ -29,12 +29,14 @@ from engines.bench import count_flop
 from engines.parity import compare
 from engines.registry import open_engine
 from engines.torch_engine import TorchEngine
-from hoiclip.classifier import TextClassifier, cache_directory
+from hoiclip.cache import cache_directory
+from hoiclip.classifier import TextClassifier
 from hoiclip.errors import HoistreamError
+from hoiclip.loaded import LoadedModel
+from hoiclip.loading import load_model
 from hoiclip.postprocess import score, to_pairs
 from hoiclip.shipped import shipped, shipped_model
 from hoiclip.types import Canvas, Engine, Outputs
-from hoiclip.weights import LoadedModel, load_model
 
 ENGINES = ("torch:fp16", "onnxruntime:tf32", "tensorrt:fp16", "tensorrt-rtx:fp16")
 BATCHES = (1, 2, 4, 8, 16, 32)
@@ -103,7 +105,7 @@ def parity(name: str) -> dict[str, Any]:
     """
     canvas = Canvas(256, 448)
     # each engine has a model of its own: torch moves the weights it is given
-    reference = TorchEngine(load_model(shipped_model()).model, canvas, 1, fold=False)
+    reference = TorchEngine(load_model(shipped_model()), canvas, 1, fold=False)
     loaded = load_model(shipped_model())
     classifier = loaded.classifier()
     with reference, open_on_gpu(name, loaded, canvas, 1) as engine:

@@ -26,8 +26,8 @@ from benchmarks.machine import print_machine
 from benchmarks.random_model import write_random_tiny
 from engines.null_engine import NullEngine
 from hoiclip.config import tiny
+from hoiclip.loading import load_model
 from hoiclip.types import Canvas
-from hoiclip.weights import load_model
 from stream.decode.scaling import CanvasScaler
 from stream.decode.sources import SourceSettings
 from stream.ingest.batcher import FrameBatcher

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hoiclip.classifier import Classifiers
+from hoiclip.classifier import TrainedHeads
 from hoiclip.config import tiny
 from hoiclip.model import HoiClip
 from hoiclip.vocabulary import load_builtin
@@ -31,6 +31,6 @@ def write_random_tiny(path: Path) -> Path:
         table[interaction.verb, index] = 1.0
     count = len(vocabulary.interactions)
     bias = np.zeros(count, np.float32)
-    heads = Classifiers(unit(count), bias, unit(len(vocabulary.verbs)), table, 14.3, 0.5, unit(count))
+    heads = TrainedHeads(unit(count), bias, unit(len(vocabulary.verbs)), table, 14.3, 0.5, unit(count))
     save_model(path, HoiClip(config).eval(), heads, {"name": "random weights for tests"})
     return path

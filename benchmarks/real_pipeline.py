@@ -22,8 +22,8 @@ import numpy as np
 from benchmarks.machine import print_machine
 from benchmarks.pipeline import bare, write_clip
 from engines.registry import open_engine
+from hoiclip.loading import load_model
 from hoiclip.shipped import shipped
-from hoiclip.weights import load_model
 from stream.decode.sources import SourceSettings
 from stream.ingest.batcher import FrameBatcher
 from stream.ingest.supervisor import SourceSupervisor

@@ -23,7 +23,7 @@ from hoiclip.synthetic.scene import draw_picture
 from hoiclip.teaching import teach_row
 from hoiclip.types import Outputs
 from hoiclip.vocabulary import Vocabulary, Wanted, find_verb
-from hoiclip.weights import LoadedModel, load_model
+from hoiclip.weights import TorchModel, load_torch_model
 
 TEST_SEED, EXAMPLE_SEED = 5_000_000, 7_000_000  # training never uses such
 EXAMPLES, BACKGROUND = 5, 40
@@ -32,10 +32,10 @@ Result = Outputs[NDArray[np.float32]]
 Size = tuple[int, int]
 
 
-def run(loaded: LoadedModel, pixels: NDArray[np.uint8]) -> Result:
+def run(loaded: TorchModel, pixels: NDArray[np.uint8]) -> Result:
     """Return the outputs for one picture."""
     with torch.inference_mode():
-        return Outputs(*(field.numpy() for field in loaded.model(torch.from_numpy(pixels[None]))))
+        return Outputs(*(field.numpy() for field in loaded.module(torch.from_numpy(pixels[None]))))
 
 
 def acts(note: dict[str, Any]) -> set[int]:
@@ -88,7 +88,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=300)
     parser.add_argument("--sets", type=int, default=3)
     options = parser.parse_args()
-    loaded = load_model(options.model)
+    loaded = load_torch_model(options.model)
     known = loaded.vocabulary
     outputs, notes, sizes = [], [], []
     for index in range(options.pictures):
@@ -111,9 +111,7 @@ def main() -> None:
             for first in range(0, len(pools), EXAMPLES):
                 examples = pools[first : first + EXAMPLES]
                 embedding = loaded.encode_texts([words])[0]
-                lesson = teach_row(
-                    words, examples, background, loaded.classifiers, embedding, object_index=thing, verb=verb
-                )
+                lesson = teach_row(words, examples, background, loaded.heads, embedding, object_index=thing, verb=verb)
                 taught.append(average_precision(outputs, sizes, truth, k, _taught(loaded, lesson.row), known))
             line.append(float(np.mean(taught)))
         table.append(line)
@@ -121,7 +119,7 @@ def main() -> None:
     print(_line("mean", [float(np.nanmean(column)) for column in zip(*table, strict=True)]))
 
 
-def _taught(loaded: LoadedModel, row: TaughtRow) -> TextClassifier:
+def _taught(loaded: TorchModel, row: TaughtRow) -> TextClassifier:
     return loaded.classifier([Wanted(row.name, None, "", None, None, taught=row.name)], taught=[row])
 
 

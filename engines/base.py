@@ -124,10 +124,3 @@ class BaseEngine(QueueingEngine):
 
     def _finish(self) -> Outputs[NDArray[np.float32]]:
         return self._finished.popleft()
-
-
-def join(parts: list[Outputs[NDArray[np.float32]]]) -> Outputs[NDArray[np.float32]]:
-    """Return the outputs of several frames as one batch."""
-    if len(parts) == 1:
-        return parts[0]
-    return Outputs(*(np.concatenate(fields) for fields in zip(*parts, strict=True)))

@@ -24,7 +24,7 @@ from engines.torch_engine import TorchEngine
 from hoiclip.types import Canvas, Engine
 
 if TYPE_CHECKING:
-    from hoiclip.weights import LoadedModel
+    from hoiclip.loaded import LoadedModel
 
 _SIDE = 2048  # of the square matrices whose product is the peak
 _BASELINE = "eager-fp32"
@@ -80,7 +80,7 @@ def measure(
                 )
     return {
         "machine": _machine(),
-        "model": {"name": loaded.model.config.name, "weights": loaded.fingerprint},
+        "model": {"name": loaded.config.name, "weights": loaded.fingerprint},
         "canvas": str(canvas),
         "gflop_per_frame": flop / 1e9,
         "baseline": _BASELINE,
@@ -155,12 +155,12 @@ def _serve(
 def _runnable(
     path: str, canvas: Canvas, kind: str, max_batch: int, threads: int | None, cache_dir: Path | None
 ) -> tuple[Callable[[int], Any], str]:
-    from hoiclip.weights import load_model
+    from hoiclip.loading import load_model
 
     loaded = load_model(Path(path))
     engine: Engine
     if kind == _BASELINE:
-        engine = TorchEngine(loaded.model, canvas, max_batch, threads=threads, fold=False)
+        engine = TorchEngine(loaded, canvas, max_batch, threads=threads, fold=False)
     else:
         name, _, precision = kind.partition(":")
         engine = open_engine(
@@ -174,8 +174,10 @@ def count_flop(loaded: LoadedModel, canvas: Canvas) -> int:
     """Return the floating-point operations of one frame, a multiply-add counted as two."""
     from torch.utils.flop_counter import FlopCounterMode
 
+    from hoiclip.weights import torch_model
+
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
-        loaded.model(torch.zeros(1, canvas.height, canvas.width, 3, dtype=torch.uint8))
+        torch_model(loaded).module(torch.zeros(1, canvas.height, canvas.width, 3, dtype=torch.uint8))
     return int(counter.get_total_flops())
 
 

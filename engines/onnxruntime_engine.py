@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 
 from engines.base import BaseEngine
 from engines.errors import EngineUnavailableError
-from engines.export import export
 from hoiclip.types import Canvas, Outputs
 
 if TYPE_CHECKING:
-    from hoiclip.weights import LoadedModel
+    from hoiclip.loaded import LoadedModel
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
@@ -47,7 +46,7 @@ class OnnxRuntimeEngine(BaseEngine):
         options = ort.SessionOptions()
         if threads is not None:
             options.intra_op_num_threads = threads
-        self._session: Any = ort.InferenceSession(str(export(loaded, canvas, cache_dir)), options, providers=[provider])
+        self._session: Any = ort.InferenceSession(str(loaded.graph(canvas, cache_dir)), options, providers=[provider])
         # onnxruntime itself falls back to the CPU when the CUDA libraries do not load
         if (used := self._session.get_providers()[0]) != provider:
             raise EngineUnavailableError(f"onnxruntime: asked for {provider}, got {used}; its libraries do not load")

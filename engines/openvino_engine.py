@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.base import BaseEngine, join
-from engines.cache import BuildCache
+from engines.base import BaseEngine
 from engines.errors import EngineUnavailableError
-from engines.export import export
-from hoiclip.types import Canvas, Outputs
+from hoiclip.cache import BuildCache
+from hoiclip.types import Canvas, Outputs, concatenate
 
 if TYPE_CHECKING:
-    from hoiclip.weights import LoadedModel
+    from hoiclip.loaded import LoadedModel
 
 Precision = Literal["fp32", "mixed", "bf16", "int8"]
 
@@ -63,7 +62,7 @@ class OpenVinoEngine(BaseEngine):
         }
         if threads is not None:
             options["INFERENCE_NUM_THREADS"] = threads
-        graph = export(loaded, canvas, cache_dir)
+        graph = loaded.graph(canvas, cache_dir)
         parts = Parts(device, options)
 
         def add(inputs: tuple[str, ...], outputs: tuple[str, ...], arithmetic: str) -> None:
@@ -84,7 +83,7 @@ class OpenVinoEngine(BaseEngine):
 
     def _run(self, frames: NDArray[np.uint8]) -> Outputs[NDArray[np.float32]]:
         assert self._parts is not None, "the engine is closed"
-        return join([self._parts.run(frames[i : i + 1]) for i in range(len(frames))])
+        return concatenate([self._parts.run(frames[i : i + 1]) for i in range(len(frames))])
 
     def close(self) -> None:
         """Free the compiled graphs."""

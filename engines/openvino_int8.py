@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.cache import BuildCache
 from engines.errors import EngineUnavailableError
-from engines.export import export
+from hoiclip.cache import BuildCache
 from hoiclip.types import Canvas
 
 if TYPE_CHECKING:
-    from hoiclip.weights import LoadedModel
+    from hoiclip.loaded import LoadedModel
 
 
 def calibrated(loaded: LoadedModel, canvas: Canvas, cache_dir: Path | None = None) -> Path:
@@ -42,7 +41,7 @@ def calibrate(loaded: LoadedModel, canvas: Canvas, frames: NDArray[np.uint8], ca
     from engines.openvino_parts import GROUPS, part
 
     logging.getLogger("nncf").setLevel(logging.ERROR)
-    backbone = part(export(loaded, canvas, cache_dir), canvas, *GROUPS["backbone"])
+    backbone = part(loaded.graph(canvas, cache_dir), canvas, *GROUPS["backbone"])
     data: Any = nncf.Dataset([frame[None] for frame in frames])
     # asymmetric activations: those of the first convolution are not rectified
     quantised = nncf.quantize(backbone, data, subset_size=len(frames), preset=nncf.QuantizationPreset.MIXED)

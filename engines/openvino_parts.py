@@ -80,4 +80,4 @@ GROUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "clip": ((INPUT,), ("clip_tokens", "clip_embedding")),
     "decoders": (("memory", "clip_tokens"), tuple(name for name in Outputs._fields if name != "clip_embedding")),
 }
-"""Inputs and outputs of each group of layers; see `engines.export.BORDERS`."""
+"""Inputs and outputs of each group of layers; see `hoiclip.export.BORDERS`."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hoiclip.classifier import TextClassifier
 from hoiclip.postprocess import rank, score
-from hoiclip.types import Engine, Outputs
+from hoiclip.types import Engine, Outputs, concatenate
 
 Floats = NDArray[np.float32]
 
@@ -42,10 +42,7 @@ def compare(
     reference: Engine, engine: Engine, frames: NDArray[np.uint8], classifier: TextClassifier, top: int = 100
 ) -> Parity:
     """Run both engines on frames uint8 [N, H, W, 3], one by one, and compare."""
-    expected, actual = (
-        Outputs(*(np.concatenate(field) for field in zip(*(e.infer(f[None]) for f in frames), strict=True)))
-        for e in (reference, engine)
-    )
+    expected, actual = (concatenate([e.infer(f[None]) for f in frames]) for e in (reference, engine))
     errors = {}
     for name, a, b in zip(Outputs._fields, expected, actual, strict=True):
         difference = np.abs(a.astype(np.float64) - b.astype(np.float64))

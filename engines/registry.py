@@ -12,7 +12,7 @@ from hoiclip.types import Canvas, Engine
 
 if TYPE_CHECKING:
     from engines.tensorrt_api import Flavour
-    from hoiclip.weights import LoadedModel
+    from hoiclip.loaded import LoadedModel
 
 logger = logging.getLogger(__name__)
 Kind = Literal["auto", "torch", "openvino", "onnxruntime", "tensorrt", "tensorrt-rtx", "null"]
@@ -58,7 +58,7 @@ def open_engine(
     if kind == "null":
         from engines.null_engine import NullEngine
 
-        return NullEngine(loaded.model.config, canvas, max_batch)
+        return NullEngine(loaded.config, canvas, max_batch)
     if kind == "torch":
         import torch
 
@@ -70,7 +70,7 @@ def open_engine(
         if chosen is None:
             raise EngineUnavailableError(f"torch: precision {wanted!r} is not one of {', '.join(get_args(Precision))}")
         return TorchEngine(
-            loaded.model, canvas, max_batch, precision=chosen, device="cuda" if cuda else "cpu", threads=threads
+            loaded, canvas, max_batch, precision=chosen, device="cuda" if cuda else "cpu", threads=threads
         )
     if kind == "openvino":
         from engines.openvino_engine import OpenVinoEngine

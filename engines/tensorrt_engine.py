@@ -18,7 +18,7 @@ from hoiclip.config import ModelConfig
 from hoiclip.types import Canvas, Outputs
 
 if TYPE_CHECKING:
-    from hoiclip.weights import LoadedModel
+    from hoiclip.loaded import LoadedModel
 
 
 class TensorRtEngine(QueueingEngine):
@@ -49,7 +49,7 @@ class TensorRtEngine(QueueingEngine):
             plan.path.read_bytes(),
             canvas,
             max_batch,
-            output_shapes(loaded.model.config),
+            output_shapes(loaded.config),
             device,
             runtime_cache=plan.path.with_name("kernels.cache") if flavour == "tensorrt-rtx" else None,
         )

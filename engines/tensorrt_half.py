@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from engines.cache import BuildCache, file_hash
 from engines.errors import EngineError
+from hoiclip.cache import BuildCache
+from hoiclip.hashes import file_sha256
 
 KEPT = frozenset({"LayerNormalization", "Softmax", "ReduceL2"})
 """Operators that always compute in single precision: sums of squares and exponentials overflow in half."""
@@ -43,9 +44,9 @@ def half_graph(graph: Path, cache_dir: Path | None = None) -> Path:
 
 
 def graph_hash(graph: Path) -> str:
-    """Return the SHA-256 (32 hex digits) of a graph and of the weights beside it."""
+    """Return the SHA-256 of a graph and of the weights beside it."""
     data = graph.with_name(graph.name + ".data")
-    return file_hash(graph, *([data] if data.is_file() else []))
+    return file_sha256(graph, *([data] if data.is_file() else []))
 
 
 def convert(model: Any) -> Any:

@@ -11,17 +11,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from engines.cache import BuildCache, file_hash
 from engines.cuda_buffers import Gpu
 from engines.errors import EngineUnavailableError
-from engines.export import export
 from engines.tensorrt_api import Flavour, bindings, targets
 from engines.tensorrt_build import build_plan, profiles
 from engines.tensorrt_half import graph_hash, half_graph
+from hoiclip.cache import BuildCache
+from hoiclip.hashes import file_sha256
 from hoiclip.types import Canvas
 
 if TYPE_CHECKING:
-    from hoiclip.weights import LoadedModel
+    from hoiclip.loaded import LoadedModel
 
 logger = logging.getLogger(__name__)
 Precision = Literal["fp16", "fp32"]
@@ -60,7 +60,7 @@ def plan_for(
         raise EngineUnavailableError(f"{flavour}: precision {precision!r} is not one of {known}")
     version = str(bindings(flavour).__version__)
     capabilities = _capabilities(flavour, gpu, compute_capabilities)
-    graph = export(loaded, canvas, cache_dir)
+    graph = loaded.graph(canvas, cache_dir)
     if precision == "fp16":
         graph = half_graph(graph, cache_dir)
     facts: dict[str, Any] = {
@@ -123,7 +123,7 @@ def _intact(folder: Path) -> dict[str, Any] | None:
     """Return the record of the plan in `folder` unless its bytes have changed."""
     try:
         record: dict[str, Any] = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
-        if file_hash(folder / _PLAN) == record["sha256"]:
+        if file_sha256(folder / _PLAN) == record["sha256"]:
             return record
     except (OSError, ValueError, KeyError) as error:
         logger.warning("%s: cannot be read (%s); the plan is built again", folder, error)
@@ -148,7 +148,7 @@ def _build(cache: BuildCache, facts: dict[str, Any], graph: Path, flavour: Flavo
     part = cache.begin(facts)
     (part / _PLAN).write_bytes(plan)
     record = {
-        "sha256": file_hash(part / _PLAN),
+        "sha256": file_sha256(part / _PLAN),
         "bytes": len(plan),
         "seconds": round(time.perf_counter() - began, 1),
         "built": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),

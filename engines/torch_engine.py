@@ -9,13 +9,14 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torchvision.ops import FrozenBatchNorm2d
+from torch import Tensor
 
-from engines.base import BaseEngine, join
+from engines.base import BaseEngine
 from engines.errors import EngineUnavailableError
-from hoiclip.model import HoiClip
-from hoiclip.types import Canvas, Outputs
+from hoiclip.folding import fold_batch_norm
+from hoiclip.loaded import LoadedModel
+from hoiclip.types import Canvas, Outputs, concatenate
+from hoiclip.weights import torch_model
 
 Precision = Literal["fp32", "bf16", "fp16"]
 
@@ -29,7 +30,7 @@ class TorchEngine(BaseEngine):
 
     def __init__(
         self,
-        model: HoiClip,
+        loaded: LoadedModel,
         canvas: Canvas,
         max_batch: int = 8,
         *,
@@ -47,6 +48,7 @@ class TorchEngine(BaseEngine):
             torch.set_num_threads(threads)
         self._device = torch.device(device)
         self._type = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+        model = torch_model(loaded).module
         if self._device.type != "cpu":
             model = copy.deepcopy(model)  # the caller's keeps its place: its text tower may still be needed
         self._model = (fold_batch_norm(model) if fold else model).to(self._device).eval()
@@ -60,7 +62,9 @@ class TorchEngine(BaseEngine):
             with self._lock:
                 return self._run_cuda(frames)
         with torch.inference_mode():
-            return join([_to_numpy(self._forward(torch.from_numpy(frames[i : i + 1]))) for i in range(len(frames))])
+            return concatenate(
+                [_to_numpy(self._forward(torch.from_numpy(frames[i : i + 1]))) for i in range(len(frames))]
+            )
 
     def _forward(self, frames: Tensor) -> Outputs[Tensor]:
         with torch.autocast(self._device.type, self._type, enabled=self._type is not torch.float32):
@@ -103,30 +107,3 @@ class _CudaGraph:
 
 def _to_numpy(outputs: Outputs[Tensor]) -> Outputs[NDArray[np.float32]]:
     return Outputs(*(value.float().cpu().numpy().copy() for value in outputs))
-
-
-def fold_batch_norm(model: HoiClip) -> HoiClip:
-    """Return a copy of `model` whose backbone has its frozen batch norm folded into the convolutions.
-
-    The copy shares every weight outside the backbone.
-    """
-    shared = {id(p): p for name, p in model.named_parameters() if not name.startswith("backbone.")}
-    folded = copy.deepcopy(model, dict(shared))  # the memo makes deepcopy keep these as they are
-    for module in list(folded.backbone.modules()):
-        children = dict(module.named_children())
-        for name, child in children.items():
-            if name.startswith("conv") and (norm := children.get(name.replace("conv", "bn"))) is not None:
-                setattr(module, name, _fold(child, norm))
-                setattr(module, name.replace("conv", "bn"), nn.Identity())
-        if isinstance(module, nn.Sequential) and len(module) == 2 and isinstance(module[1], FrozenBatchNorm2d):
-            module[0], module[1] = _fold(module[0], module[1]), nn.Identity()
-    return folded
-
-
-def _fold(conv: nn.Module, norm: nn.Module) -> nn.Conv2d:
-    assert isinstance(conv, nn.Conv2d) and isinstance(norm, FrozenBatchNorm2d)
-    scale = norm.weight.double() * (norm.running_var.double() + norm.eps).rsqrt()
-    folded = copy.deepcopy(conv)
-    folded.weight = nn.Parameter((conv.weight.double() * scale[:, None, None, None]).float(), requires_grad=False)
-    folded.bias = nn.Parameter((norm.bias.double() - norm.running_mean.double() * scale).float(), requires_grad=False)
-    return folded

@@ -12,14 +12,13 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from hoiclip.classifier import Classifiers
+from hoiclip.classifier import TrainedHeads
+from hoiclip.clip_tower import encode_texts
 from hoiclip.config import ModelConfig, hoiclip_r50_hico, hoiclip_r50_vcoco
 from hoiclip.errors import InputError
 from hoiclip.model import HoiClip
@@ -91,7 +90,7 @@ class Converted:
     config: ModelConfig
     variant: str  # such as "HICO-DET" or "V-COCO, zero-shot"
     weights: dict[str, Tensor]  # float32, by our names
-    classifiers: Classifiers
+    heads: TrainedHeads
     vocabulary: Vocabulary
     dropped: list[str]  # official keys that inference does not use
 
@@ -153,30 +152,16 @@ def convert(official: Mapping[str, Tensor], where: str, *, vocabulary: str | Non
             f"{where}: {config.num_interactions} interactions and {config.num_verbs} verbs; "
             f"vocabulary {known.name} has {len(known.interactions)} and {len(known.verbs)}"
         )
-    classifiers = _classifiers(official, config, where)
+    heads = _trained_heads(official, config, where)
     dropped += [key for key in official if key in _HEADS - set(_heads(official))]
-    return Converted(config, variant, weights, classifiers, known, dropped)
+    return Converted(config, variant, weights, heads, known, dropped)
 
 
-def build(converted: Converted) -> tuple[HoiClip, Classifiers]:
-    """Return the model and its classifiers, the latter with the prompts' embeddings by its own text tower."""
+def build(converted: Converted) -> tuple[HoiClip, TrainedHeads]:
+    """Return the model and its trained heads, the latter with the prompts' embeddings by its own text tower."""
     model = assemble(converted.config, converted.weights)
-    text = text_embeddings(model, [interaction.prompt for interaction in converted.vocabulary.interactions])
-    return model, replace(converted.classifiers, text_embedding=text)
-
-
-def text_embeddings(model: HoiClip, prompts: list[str], batch: int = 64) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Return unit CLIP text embeddings [N, E]."""
-    from open_clip.tokenizer import SimpleTokenizer
-
-    tokens = SimpleTokenizer()(prompts)
-    with torch.inference_mode():
-        rows = [
-            F.normalize(model.clip.encode_text(tokens[i : i + batch]).float(), dim=-1)
-            for i in range(0, len(tokens), batch)
-        ]
-    result: np.ndarray[Any, np.dtype[np.float32]] = torch.cat(rows).numpy()
-    return result
+    text = encode_texts(model.clip, [interaction.prompt for interaction in converted.vocabulary.interactions])
+    return model, replace(converted.heads, text_embedding=text.numpy())
 
 
 def convert_detr(official: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
@@ -306,7 +291,7 @@ def _check(config: ModelConfig, weights: Mapping[str, Tensor], unexpected: list[
             raise InputError(f"{where}: `{key}` has shape {list(weights[key].shape)}, expected {list(shape)}")
 
 
-def _classifiers(official: Mapping[str, Tensor], config: ModelConfig, where: str) -> Classifiers:
+def _trained_heads(official: Mapping[str, Tensor], config: ModelConfig, where: str) -> TrainedHeads:
     interactions, verbs, embed = config.num_interactions, config.num_verbs, config.clip.embed_dim
     keys = _heads(official)
     shapes = ([interactions, embed], [verbs, interactions], [verbs, embed], [interactions])
@@ -314,7 +299,7 @@ def _classifiers(official: Mapping[str, Tensor], config: ModelConfig, where: str
         if list(_need(official, key, where).shape) != shape:
             raise InputError(f"{where}: `{key}` has shape {list(official[key].shape)}, expected {shape}")
     text, table, verb_text, *bias = (official[key].float() for key in keys)
-    return Classifiers(
+    return TrainedHeads(
         interaction_text=text.numpy(),
         interaction_bias=bias[0].numpy() if bias else np.zeros(interactions, np.float32),
         verb_text=verb_text.numpy(),

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from platformdirs import user_cache_path
 
+from hoiclip.cache import cache_directory
 from hoiclip.errors import InputError
 from hoiclip.vocabulary import ANY, Vocabulary, Wanted, spoken
 
@@ -24,7 +24,7 @@ _FORMAT = "1"  # part of the cache key: raise it when the arithmetic below chang
 
 
 @dataclass(frozen=True)
-class Classifiers:
+class TrainedHeads:
     """The trained heads of a checkpoint, outside the graph. K interactions, A verbs, E embedding."""
 
     interaction_text: Floats  # [K, E] T
@@ -83,13 +83,8 @@ class TaughtRow:
 Encode = Callable[[Sequence[str]], Floats]  # unit text embeddings [N, E]
 
 
-def cache_directory() -> Path:
-    """Return where classifiers and engines are cached: ``HOISTREAM_CACHE`` or the user's cache directory."""
-    return Path(os.environ.get("HOISTREAM_CACHE") or user_cache_path("hoistream"))
-
-
 def build_classifier(
-    classifiers: Classifiers,
+    heads: TrainedHeads,
     known: Vocabulary,
     wanted: Sequence[Wanted],
     *,
@@ -107,13 +102,13 @@ def build_classifier(
 
     Source: HOICLIP (Ning et al., CVPR 2023), sections 3.3 and 3.5.
     """
-    scale, embed = classifiers.logit_scale, classifiers.interaction_text.shape[1]
+    scale, embed = heads.logit_scale, heads.interaction_text.shape[1]
     texts = [row.text for row in wanted if row.known is None and row.taught is None]
     embeddings = dict(
         zip(texts, _free_rows(texts, templates, model_fingerprint, encode, cache_dir, embed), strict=True)
     )
     lessons = {row.name: row for row in taught}
-    mean_bias = float(classifiers.interaction_bias.mean()) if len(classifiers.interaction_bias) else 0.0
+    mean_bias = float(heads.interaction_bias.mean()) if len(heads.interaction_bias) else 0.0
     count = len(wanted)
     text, verb_text, raw = (np.zeros((count, embed), np.float32) for _ in range(3))
     bias = np.zeros(count, np.float32)
@@ -121,9 +116,9 @@ def build_classifier(
     places = [k for k, row in enumerate(wanted) if row.known is not None]
     if places:
         known_rows = [row.known for row in wanted if row.known is not None]
-        text[places], bias[places] = classifiers.interaction_text[known_rows], classifiers.interaction_bias[known_rows]
-        raw[places] = classifiers.text_embedding[known_rows]
-        verb_text[places] = classifiers.mapped_verb_text[known_rows]
+        text[places], bias[places] = heads.interaction_text[known_rows], heads.interaction_bias[known_rows]
+        raw[places] = heads.text_embedding[known_rows]
+        verb_text[places] = heads.mapped_verb_text[known_rows]
     for k, row in enumerate(wanted):
         if row.taught is not None:
             if row.taught not in lessons:
@@ -137,7 +132,7 @@ def build_classifier(
             text[k] = raw[k] = embeddings[row.text]
             bias[k] = mean_bias
             if row.verb is not None:
-                verb_text[k] = classifiers.verb_text[row.verb]
+                verb_text[k] = heads.verb_text[row.verb]
     names = tuple(row.name for row in wanted)
     # The model's fingerprint and the words fix every row but the taught ones.
     digest = hashlib.sha256(json.dumps([_FORMAT, model_fingerprint, list(templates), list(wanted)]).encode())
@@ -153,7 +148,7 @@ def build_classifier(
         text=text,
         bias=bias,
         verb_text=verb_text,
-        verb_weight=classifiers.verb_weight,
+        verb_weight=heads.verb_weight,
         logit_scale=scale,
         no_interaction=np.array([verb == "no_interaction" for verb in verbs], bool),
         text_embedding=raw,

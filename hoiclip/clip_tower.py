@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
 from torch import Tensor
+from torch.nn import functional as F
 
 from hoiclip.config import ClipConfig
 
@@ -49,3 +51,13 @@ class ClipTowers(CLIP):  # type: ignore[misc]  # open_clip is untyped
         x = torch.cat((first, x), dim=1) + tower.positional_embedding.to(x.dtype)
         tokens = tower.ln_post(tower.transformer(tower.ln_pre(x)))
         return ImageTokens(tokens, tokens[:, 0] @ tower.proj)
+
+
+@torch.no_grad()  # not inference mode: training builds on these rows
+def encode_texts(towers: CLIP, texts: Sequence[str], batch: int = 64) -> Tensor:
+    """Return unit text embeddings [N, E] by the text tower."""
+    from open_clip.tokenizer import SimpleTokenizer  # needs a second to load; only free text gets here
+
+    tokens = SimpleTokenizer(context_length=towers.context_length)(list(texts))
+    parts = [towers.encode_text(tokens[i : i + batch]).float() for i in range(0, len(tokens), batch)]
+    return F.normalize(torch.cat(parts), dim=-1)

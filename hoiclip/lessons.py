@@ -16,8 +16,8 @@ import yaml
 
 from hoiclip.classifier import TaughtRow, TextClassifier
 from hoiclip.errors import InputError
+from hoiclip.loaded import LoadedModel
 from hoiclip.vocabulary import DeploymentVocabulary, load_deployment, templates_of
-from hoiclip.weights import LoadedModel
 from hoiclip.yaml_lines import ConfigError, load_config_lines
 
 _FORMAT = "hoistream-lesson-1"

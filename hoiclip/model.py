@@ -17,13 +17,11 @@ from hoiclip.backbone import Backbone
 from hoiclip.clip_tower import ClipTowers
 from hoiclip.config import ModelConfig
 from hoiclip.interaction import InteractionDecoder
+from hoiclip.normalisation import CLIP_MEAN, CLIP_STD, IMAGENET_MEAN, IMAGENET_STD
 from hoiclip.position import full_position, sine_position
 from hoiclip.resample import clip_crop
 from hoiclip.transformer import Encoder, InstanceDecoder
 from hoiclip.types import Outputs
-
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
 
 class Mlp(nn.Module):

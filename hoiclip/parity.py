@@ -20,11 +20,12 @@ from torch import Tensor
 
 from hoiclip.boxes import cxcywh_to_xyxy
 from hoiclip.checkpoint import Converted, build, convert
-from hoiclip.classifier import Classifiers
+from hoiclip.classifier import TrainedHeads
 from hoiclip.errors import HoistreamError, InputError
 from hoiclip.model import HoiClip
 from hoiclip.parity_fill import CLIP, IMAGENET, image, normalised, tensor
-from hoiclip.preprocess import Inputs, prepare_picture, resized_size
+from hoiclip.predictor import resized_size
+from hoiclip.preprocess import Inputs, prepare_picture
 
 Arrays = dict[str, NDArray[Any]]
 PROMPTS = (
@@ -85,7 +86,7 @@ def convert_manifest(manifest: Path, golden: Arrays, batch_norm: Arrays) -> Conv
 
 
 @torch.inference_mode()
-def our_arrays(model: HoiClip, classifiers: Classifiers, inputs: Inputs, mask: Tensor | None = None) -> Arrays:
+def our_arrays(model: HoiClip, classifiers: TrainedHeads, inputs: Inputs, mask: Tensor | None = None) -> Arrays:
     """Return our values under the golden file's names for a batch."""
     features = model.features(inputs.image, inputs.clip_image, mask)
     outputs = model.heads(features, last_only=True)
@@ -135,7 +136,7 @@ def steady_arithmetic() -> None:
 
 
 def compare(
-    model: HoiClip, classifiers: Classifiers, golden: Arrays, prompts: tuple[str, ...] = PROMPTS
+    model: HoiClip, classifiers: TrainedHeads, golden: Arrays, prompts: tuple[str, ...] = PROMPTS
 ) -> Iterator[Line]:
     """Yield one line a golden array, in the file's order; a NaN error marks one that we do not know."""
     ours: Arrays = {}
@@ -184,7 +185,7 @@ def _post_arrays(arrays: Arrays) -> Arrays:
 
 
 @torch.inference_mode()
-def _text_arrays(model: HoiClip, classifiers: Classifiers, prompts: tuple[str, ...]) -> Arrays:
+def _text_arrays(model: HoiClip, classifiers: TrainedHeads, prompts: tuple[str, ...]) -> Arrays:
     from open_clip.tokenizer import SimpleTokenizer
 
     tokens = SimpleTokenizer()(list(prompts))

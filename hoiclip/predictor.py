@@ -2,40 +2,44 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from hoiclip.classifier import TextClassifier
 from hoiclip.errors import HoistreamError, InputError
 from hoiclip.postprocess import Detections, rank, score
-from hoiclip.preprocess import resized_size
-from hoiclip.types import Outputs
-from hoiclip.weights import LoadedModel
+from hoiclip.types import Canvas, Outputs
+
+_SHORTEST_PX = 32  # one cell of the feature grid; longer strips than this allows are squeezed
 
 
 class PictureError(HoistreamError):
     """A file that cannot be read as a picture."""
 
 
+Infer = Callable[[Canvas, NDArray[np.uint8]], Outputs[NDArray[np.float32]]]
+"""Run frames uint8 [B, H, W, 3] of one canvas through an engine."""
+Look = Callable[[NDArray[np.uint8]], Outputs[NDArray[np.float32]]]
+"""From an RGB picture uint8 [H, W, 3] of any size to the outputs of a batch of one."""
+
+
 class Predictor:
-    """Find interactions in single pictures of any size, as the published evaluation does.
+    """Find interactions in single pictures of any size."""
 
-    Source: HOICLIP (Ning et al., CVPR 2023); preprocessing of DETR (Carion et al., ECCV 2020).
-    """
-
-    def __init__(self, loaded: LoadedModel, classifier: TextClassifier, *, enhancement: bool = False) -> None:
+    def __init__(self, look: Look, classifier: TextClassifier, *, enhancement: bool = False) -> None:
         """Prepare for pictures.
 
         Args:
-            loaded: the model.
+            look: how a picture reaches the model, from `LoadedModel.look`.
             classifier: the interactions to look for.
             enhancement: add CLIP's opinion of the whole picture, without training.
         """
-        self._loaded, self.classifier, self._enhancement = loaded, classifier, enhancement
+        self._look, self.classifier, self._enhancement = look, classifier, enhancement
 
     def predict(self, picture: NDArray[np.uint8], *, top: int = 100, nms: bool = True) -> Detections:
         """Return the best `top` interactions of an RGB picture uint8 [H, W, 3], boxes in its pixels.
@@ -44,20 +48,49 @@ class Predictor:
         """
         if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or 0 in picture.shape:
             raise InputError(f"a picture must be RGB uint8 [H, W, 3], got {picture.dtype} {list(picture.shape)}")
+        scores = score(self._look(picture), self.classifier, enhancement=self._enhancement)
         height, width = picture.shape[:2]
-        config = self._loaded.model.config
-        new_height, new_width = resized_size(height, width, config.shorter_side, config.longer_side)
-        resized = Image.fromarray(picture).resize((new_width, new_height), Image.Resampling.BILINEAR)
-        frames = torch.from_numpy(np.array(resized)[None])
-        with torch.inference_mode():
-            outputs = Outputs(*(field.numpy() for field in self._loaded.model(frames)))
-        scores = score(outputs, self.classifier, enhancement=self._enhancement)
         return rank(scores, 0, (height, width), self.classifier, top=top, nms=nms)
 
     def probabilities(self, detections: Detections) -> NDArray[np.float32]:
         """Return [N] in [0, 1] to show to people: the interaction's score times its object's."""
         shown = np.clip(detections.interaction_scores, 0.0, 1.0) * detections.object_scores
         return shown.astype(np.float32)
+
+
+def canvas_look(canvases: Sequence[Canvas], infer: Infer) -> Look:
+    """Return a look that scales each picture to the canvas of nearest aspect ratio and calls `infer` with it."""
+
+    def look(picture: NDArray[np.uint8]) -> Outputs[NDArray[np.float32]]:
+        canvas = nearest_canvas(canvases, picture.shape[0], picture.shape[1])
+        return infer(canvas, resized(picture, canvas)[None])
+
+    return look
+
+
+def nearest_canvas(canvases: Sequence[Canvas], height: int, width: int) -> Canvas:
+    """Return the canvas that distorts a picture of that size least; of equals the one with most pixels."""
+
+    def distortion(canvas: Canvas) -> tuple[float, int]:
+        return abs(math.log(canvas.width * height / (canvas.height * width))), -canvas.height * canvas.width
+
+    return min(canvases, key=distortion)
+
+
+def resized_size(height: int, width: int, shorter: int, longer: int) -> tuple[int, int]:
+    """Return (height, width) with the shorter side at `shorter`, or less so that the longer is at most `longer`.
+
+    Truncates as the published preprocessing does: 480 x 640 becomes 800 x 1066. The shorter side is at least 32 px.
+    """
+    small, large = min(height, width), max(height, width)
+    size = shorter if large / small * shorter <= longer else max(round(longer * small / large), _SHORTEST_PX)
+    other = max(min(int(size * large / small), longer), size)
+    return (size, other) if height <= width else (other, size)
+
+
+def resized(picture: NDArray[np.uint8], canvas: Canvas) -> NDArray[np.uint8]:
+    """Return an RGB picture uint8 [H, W, 3] scaled to a canvas by Pillow's antialiased bilinear filter."""
+    return np.array(Image.fromarray(picture).resize((canvas.width, canvas.height), Image.Resampling.BILINEAR))
 
 
 def read_picture(path: Path) -> NDArray[np.uint8]:

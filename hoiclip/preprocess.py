@@ -11,10 +11,9 @@ from PIL import Image
 from torch import Tensor
 
 from hoiclip.config import ModelConfig
-from hoiclip.model import CLIP_MEAN, CLIP_STD, IMAGENET_MEAN, IMAGENET_STD
+from hoiclip.normalisation import CLIP_MEAN, CLIP_STD, IMAGENET_MEAN, IMAGENET_STD
+from hoiclip.predictor import resized_size
 from hoiclip.resample import crop_geometry
-
-_SHORTEST_PX = 32  # one cell of the feature grid; longer strips than this allows are squeezed
 
 
 class Inputs(NamedTuple):
@@ -22,17 +21,6 @@ class Inputs(NamedTuple):
 
     image: Tensor  # [1, 3, H, W], ImageNet normalisation
     clip_image: Tensor  # [1, 3, S, S], CLIP normalisation
-
-
-def resized_size(height: int, width: int, shorter: int, longer: int) -> tuple[int, int]:
-    """Return (height, width) with the shorter side at `shorter`, or less so that the longer is at most `longer`.
-
-    Truncates as the published preprocessing does: 480 x 640 becomes 800 x 1066. The shorter side is at least 32 px.
-    """
-    small, large = min(height, width), max(height, width)
-    size = shorter if large / small * shorter <= longer else max(round(longer * small / large), _SHORTEST_PX)
-    other = max(min(int(size * large / small), longer), size)
-    return (size, other) if height <= width else (other, size)
 
 
 def prepare_picture(picture: NDArray[np.uint8], config: ModelConfig) -> Inputs:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hoiclip.classifier import Classifiers, Floats, TaughtRow
+from hoiclip.classifier import Floats, TaughtRow, TrainedHeads
 from hoiclip.errors import InputError
 from hoiclip.postprocess import sigmoid
 from hoiclip.types import Outputs
@@ -52,7 +52,7 @@ def teach_row(
     name: str,
     examples: Sequence[Outputs[Floats]],
     background: Sequence[Outputs[Floats]],
-    classifiers: Classifiers,
+    classifiers: TrainedHeads,
     embedding: Floats,
     *,
     object_index: int | None = None,

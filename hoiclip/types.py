@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Generic, NamedTuple, Protocol, Self, TypeVar
 
@@ -20,6 +21,16 @@ class Outputs(NamedTuple, Generic[Array]):
     interaction_embeddings: Array  # [B, Q, E] unit rows, to be scored against interaction classifiers
     verb_embeddings: Array  # [B, Q, E] unit rows, to be scored against verb classifiers
     clip_embedding: Array  # [B, E] unit rows, CLIP's embedding of the whole frame
+
+
+BORDERS = ("projected", "memory", "clip_tokens")  # values inside the graph that end a group of layers
+
+
+def concatenate(parts: Sequence[Outputs[NDArray[np.float32]]]) -> Outputs[NDArray[np.float32]]:
+    """Return the outputs of several batches as one; there must be at least one."""
+    if len(parts) == 1:
+        return parts[0]
+    return Outputs(*(np.concatenate(fields) for fields in zip(*parts, strict=True)))
 
 
 class Canvas(NamedTuple):

@@ -12,65 +12,65 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
-from torch.nn import functional as F
 
-from hoiclip.classifier import Classifiers, Floats, TaughtRow, TextClassifier, build_classifier
+from hoiclip.classifier import Floats, TrainedHeads
+from hoiclip.clip_tower import encode_texts
 from hoiclip.config import ModelConfig
 from hoiclip.errors import InputError
+from hoiclip.loaded import LoadedModel
 from hoiclip.model import HoiClip
-from hoiclip.vocabulary import Vocabulary, Wanted, all_of, load_builtin
+from hoiclip.normalisation import CLIP_MEAN, CLIP_STD, IMAGENET_MEAN, IMAGENET_STD
+from hoiclip.predictor import Infer, Look, resized, resized_size
+from hoiclip.types import Canvas, Outputs
+from hoiclip.vocabulary import load_builtin
 
-_HEADS = "heads."  # prefix of the classifiers, which are no part of the module
+_HEADS = "heads."  # prefix of the trained heads, which are no part of the module
 _FORMAT = "hoistream-1"
 
 
 @dataclass(frozen=True)
-class LoadedModel:
-    """A model ready to run and what belongs to it."""
+class TorchModel(LoadedModel):
+    """A model whose weights are a torch module, to be trained further, run eagerly or exported."""
 
-    model: HoiClip  # evaluation mode, float32
-    classifiers: Classifiers
-    vocabulary: Vocabulary
-    card: dict[str, Any]
-    path: Path
-    fingerprint: str  # of the weights
+    module: HoiClip  # evaluation mode, float32
 
     def encode_texts(self, texts: Sequence[str]) -> Floats:
-        """Return unit text embeddings [N, E] by the text tower."""
-        from open_clip.tokenizer import SimpleTokenizer  # needs a second to load; only free text gets here
+        """Return unit text embeddings [N, E] by the module's text tower."""
+        rows: Floats = encode_texts(self.module.clip, texts).numpy()
+        return rows
 
-        with torch.inference_mode():
-            rows = F.normalize(self.model.clip.encode_text(SimpleTokenizer()(list(texts))).float(), dim=-1)
-        array: Floats = rows.numpy()
-        return array
+    def graph(self, canvas: Canvas, cache_dir: Path | None = None) -> Path:
+        """Return the ONNX file of the vision graph for any canvas, exported once into the cache."""
+        from hoiclip.export import export
 
-    def classifier(
-        self,
-        wanted: Sequence[Wanted] | None = None,
-        *,
-        templates: Sequence[str] = ("{}",),
-        taught: Sequence[TaughtRow] = (),
-        cache_dir: Path | None = None,
-    ) -> TextClassifier:
-        """Return the classifier for `wanted` rows, or for the model's whole vocabulary."""
-        return build_classifier(
-            self.classifiers,
-            self.vocabulary,
-            all_of(self.vocabulary) if wanted is None else wanted,
-            model_fingerprint=self.fingerprint,
-            encode=self.encode_texts,
-            templates=templates,
-            taught=taught,
-            cache_dir=cache_dir,
-        )
+        return export(self, canvas, cache_dir)
+
+    def look(self, infer: Infer | None = None) -> Look:
+        """Return how to see a picture as the published evaluation does: scaled by its shorter side, eagerly.
+
+        Source: HOICLIP (Ning et al., CVPR 2023); preprocessing of DETR (Carion et al., ECCV 2020).
+        """
+
+        def look(picture: NDArray[np.uint8]) -> Outputs[NDArray[np.float32]]:
+            sides = self.config.shorter_side, self.config.longer_side
+            canvas = Canvas(*resized_size(picture.shape[0], picture.shape[1], *sides))
+            frames = torch.from_numpy(resized(picture, canvas)[None])
+            with torch.inference_mode():
+                return Outputs(*(field.numpy() for field in self.module(frames)))
+
+        return look
 
 
-def save_model(
-    path: Path, model: HoiClip, classifiers: Classifiers, card: dict[str, Any], *, half: bool = False
-) -> str:
+def torch_model(loaded: LoadedModel) -> TorchModel:
+    """Return the torch form of any loaded model; a bundle's module is loaded for it."""
+    return loaded if isinstance(loaded, TorchModel) else load_torch_model(loaded.path)
+
+
+def save_model(path: Path, model: HoiClip, heads: TrainedHeads, card: dict[str, Any], *, half: bool = False) -> str:
     """Write `path` (safetensors) and its card ``<stem>.card.json``; return the fingerprint of the weights.
 
     `half` stores matrices in half precision; scales, biases and statistics of batch norm stay single. Both files
@@ -81,8 +81,8 @@ def save_model(
         if name.endswith("num_batches_tracked"):
             continue
         tensors[name] = value.half() if half and value.is_floating_point() and value.ndim > 1 else value
-    for item in fields(Classifiers):
-        value = getattr(classifiers, item.name)
+    for item in fields(TrainedHeads):
+        value = getattr(heads, item.name)
         tensor = torch.as_tensor(value, dtype=torch.float32)
         tensors[_HEADS + item.name] = tensor
     tensors = {name: value.detach().clone().contiguous() for name, value in tensors.items()}
@@ -111,8 +111,8 @@ def _fingerprint(tensors: dict[str, Tensor]) -> str:
     return digest.hexdigest()[:16]
 
 
-def load_model(path: Path | str) -> LoadedModel:
-    """Load a converted model: a ``.safetensors`` file, or a folder that holds ``model.safetensors``.
+def load_torch_model(path: Path | str) -> TorchModel:
+    """Load a converted model with its module: a ``.safetensors`` file, or a folder that holds ``model.safetensors``.
 
     Weights are memory-mapped and put into a module that never allocated its own. Raises InputError for anything that
     is not such a file, with what to do instead, and for missing or unexpected keys, naming them.
@@ -142,13 +142,15 @@ def load_model(path: Path | str) -> LoadedModel:
     arrays: dict[str, Any] = {name: np.asarray(value.float().numpy()) for name, value in heads.items()}
     for name in ("logit_scale", "verb_weight"):
         arrays[name] = float(arrays[name])
-    return LoadedModel(
-        model,
-        Classifiers(**arrays),
+    return TorchModel(
+        config,
+        TrainedHeads(**arrays),
         load_builtin(config.vocabulary),
         json.loads(metadata["card"]),
         file,
         metadata["fingerprint"],
+        (Canvas(config.shorter_side, config.longer_side),),
+        model,
     )
 
 
@@ -179,8 +181,6 @@ def assemble(config: ModelConfig, tensors: dict[str, Tensor], where: str = "weig
 
 
 def _buffer(name: str, config: ModelConfig) -> Tensor:
-    from hoiclip.model import CLIP_MEAN, CLIP_STD, IMAGENET_MEAN, IMAGENET_STD
-
     constants = {
         "_imagenet_mean": IMAGENET_MEAN,
         "_imagenet_std": IMAGENET_STD,

@@ -10,12 +10,13 @@ import numpy as np
 
 from hoiclip.evaluation.hico import HicoResult, InteractionClasses, Pairs, evaluate_hico
 from hoiclip.evaluation.picture_files import PictureFiles
-from hoiclip.predictor import Predictor, read_picture
-from hoiclip.weights import LoadedModel
+from hoiclip.loaded import LoadedModel
+from hoiclip.predictor import Look, Predictor, read_picture
 
 
 def evaluate_model(
     loaded: LoadedModel,
+    look: Look,
     pictures: Path,
     *,
     enhancement: bool = False,
@@ -29,7 +30,8 @@ def evaluate_model(
     All interactions of the model's vocabulary are scored, with the predictor's own preprocessing, ranking and NMS.
 
     Args:
-        loaded: the model with its classifiers.
+        loaded: the model.
+        look: how a picture reaches it, from `LoadedModel.look`.
         pictures: the folder.
         enhancement: add CLIP's opinion of the whole picture.
         verb_classifier: score verbs too; without, only interactions (an ablation).
@@ -46,7 +48,7 @@ def evaluate_model(
     classifier = loaded.classifier()
     if not verb_classifier:
         classifier = replace(classifier, verb_weight=0.0)
-    predictor = Predictor(loaded, classifier, enhancement=enhancement)
+    predictor = Predictor(look, classifier, enhancement=enhancement)
     found: list[Pairs] = []
     for image, picture in enumerate(annotated.true_pictures):
         best = predictor.predict(read_picture(pictures / picture["file_name"]), top=top)

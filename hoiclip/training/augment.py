@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageOps
 
-from hoiclip.preprocess import resized_size
+from hoiclip.predictor import resized_size
 from hoiclip.training.pictures import Annotated
 
 

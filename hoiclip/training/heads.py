@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from hoiclip.classifier import Classifiers
+from hoiclip.classifier import TrainedHeads
+from hoiclip.clip_tower import encode_texts
 from hoiclip.model import HoiClip
 from hoiclip.vocabulary import Vocabulary
 
@@ -45,17 +43,11 @@ class Trained(NamedTuple):
 
 
 @torch.no_grad()
-def encode_texts(model: HoiClip, texts: Sequence[str]) -> Tensor:
-    """Return unit text embeddings [N, E]."""
-    return F.normalize(model.clip.encode_text(SimpleTokenizer()(list(texts))).float(), dim=-1)
-
-
-@torch.no_grad()
 def new_heads(model: HoiClip, vocabulary: Vocabulary, verbs: Tensor) -> LearnedHeads:
     """Return heads with the prompts' text rows and the verb rows [A, E]; the model's object rows are set likewise."""
     prompts = [each.prompt for each in vocabulary.objects] + [vocabulary.no_object_prompt]
-    model.object_head.classifier.weight.copy_(encode_texts(model, prompts))
-    text = encode_texts(model, [interaction.prompt for interaction in vocabulary.interactions])
+    model.object_head.classifier.weight.copy_(encode_texts(model.clip, prompts))
+    text = encode_texts(model.clip, [interaction.prompt for interaction in vocabulary.interactions])
     table = torch.zeros(len(vocabulary.verbs), len(vocabulary.interactions))
     for index, interaction in enumerate(vocabulary.interactions):
         table[interaction.verb, index] = 1.0
@@ -63,7 +55,7 @@ def new_heads(model: HoiClip, vocabulary: Vocabulary, verbs: Tensor) -> LearnedH
 
 
 @torch.no_grad()
-def known_heads(stored: Classifiers) -> LearnedHeads:
+def known_heads(stored: TrainedHeads) -> LearnedHeads:
     """Return a stored model's heads, to train on."""
     text, verbs, table = (
         torch.from_numpy(rows.copy())
@@ -74,13 +66,13 @@ def known_heads(stored: Classifiers) -> LearnedHeads:
     return heads
 
 
-def stored_heads(trained: Trained, vocabulary: Vocabulary, unseen: set[int]) -> Classifiers:
+def stored_heads(trained: Trained, vocabulary: Vocabulary, unseen: set[int]) -> TrainedHeads:
     """Return the trained heads as they are stored; `unseen` interactions get the mean bias of the seen ones."""
     heads = trained.heads
     bias = heads.bias.detach().clone()
     bias[sorted(unseen)] = bias[[index for index in range(len(bias)) if index not in unseen]].mean()
-    text = encode_texts(trained.model, [interaction.prompt for interaction in vocabulary.interactions])
-    return Classifiers(
+    text = encode_texts(trained.model.clip, [interaction.prompt for interaction in vocabulary.interactions])
+    return TrainedHeads(
         interaction_text=heads.text.numpy(),
         interaction_bias=bias.numpy(),
         verb_text=heads.verbs.detach().numpy(),

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hoiclip.classifier import Classifiers
+from hoiclip.classifier import TrainedHeads
 from hoiclip.errors import InputError
 from hoiclip.model import HoiClip
 from hoiclip.preprocess import inputs_of
@@ -101,7 +101,7 @@ def train_pictures(
     directory: Path,
     report: Report,
     *,
-    heads: Classifiers | None = None,
+    heads: TrainedHeads | None = None,
 ) -> Trained:
     """Train or resume; checkpoints go to `directory`. CLIP, the text rows and the object classifier stay fixed.
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from hoiclip.classifier import Classifiers
+from hoiclip.classifier import TrainedHeads
 from hoiclip.config import hoiclip_r50_hico, hoiclip_r50_vcoco, tiny
 from hoiclip.errors import InputError
 from hoiclip.model import HoiClip
@@ -25,7 +25,7 @@ from hoiclip.training.stage import Report
 from hoiclip.training.world.recipe import train_world
 from hoiclip.training.world.shards import draw_shards, open_shards
 from hoiclip.vocabulary import Vocabulary, load_builtin
-from hoiclip.weights import load_model, save_model
+from hoiclip.weights import load_torch_model, save_model
 
 
 def train(config: TrainConfig | PictureTrainConfig, out: Path, report: Report) -> Path:
@@ -96,12 +96,12 @@ def train_on_pictures(config: PictureTrainConfig, out: Path, world: World, repor
     return path
 
 
-def _start(config: PictureTrainConfig, vocabulary: Vocabulary) -> tuple[HoiClip, Classifiers | None]:
+def _start(config: PictureTrainConfig, vocabulary: Vocabulary) -> tuple[HoiClip, TrainedHeads | None]:
     """Return the model to begin with, and its heads if it has learned some."""
     start, heads = config.model, None
     if start.init is not None:
-        loaded = load_model(start.init)
-        model, heads = loaded.model, loaded.classifiers
+        loaded = load_torch_model(start.init)
+        model, heads = loaded.module, loaded.heads
     elif start.layout == "tiny":
         sizes = (len(vocabulary.objects), len(vocabulary.interactions), len(vocabulary.verbs))
         model = HoiClip(replace(tiny(*sizes), vocabulary=vocabulary.name))

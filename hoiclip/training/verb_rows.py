@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from hoiclip.classifier import Classifiers
+from hoiclip.classifier import TrainedHeads
 from hoiclip.errors import InputError
 from hoiclip.model import HoiClip
 from hoiclip.training.crops import clip_pixels, primary_interactions, square_crop, union_crop
 from hoiclip.training.verbs import verb_classifier
 from hoiclip.vocabulary import Vocabulary
-from hoiclip.weights import LoadedModel
+from hoiclip.weights import TorchModel
 
 
 class Example(NamedTuple):
@@ -59,19 +59,19 @@ def verb_rows(model: HoiClip, vocabulary: Vocabulary, examples: Iterable[Example
     return verb_classifier(together, things, torch.tensor(labels), vocabulary), len(labels)
 
 
-def rows_from_folder(loaded: LoadedModel, folder: Path, per_interaction: int) -> tuple[Classifiers, int]:
-    """Return the model's classifiers with verb rows made from ``folder/annotations.json``, and how many were made."""
+def rows_from_folder(loaded: TorchModel, folder: Path, per_interaction: int) -> tuple[TrainedHeads, int]:
+    """Return the model's trained heads with verb rows made from ``folder/annotations.json``, and how many were made."""
     path = folder / "annotations.json"
     if not path.exists():
         raise InputError(
             f"{path}: no annotations there; expected HICO-DET's form, as `hoistream synth --pictures` writes it"
         )
-    rows, count = verb_rows(loaded.model, loaded.vocabulary, _examples(path, folder, per_interaction))
+    rows, count = verb_rows(loaded.module, loaded.vocabulary, _examples(path, folder, per_interaction))
     if not count:
         raise InputError(f"{path}: holds no labelled pair")
     made = np.linalg.norm(rows.numpy(), axis=1) > 0
-    verb_text = np.where(made[:, None], rows.numpy(), loaded.classifiers.verb_text).astype(np.float32)
-    return replace(loaded.classifiers, verb_text=verb_text), int(made.sum())
+    verb_text = np.where(made[:, None], rows.numpy(), loaded.heads.verb_text).astype(np.float32)
+    return replace(loaded.heads, verb_text=verb_text), int(made.sum())
 
 
 def _examples(path: Path, folder: Path, per_interaction: int) -> Iterator[Example]:

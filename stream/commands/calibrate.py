@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from hoiclip.calibration import Suggestion
     from hoiclip.classifier import TextClassifier
     from hoiclip.evaluation.events import PredictedEvent, TrueVideo
+    from hoiclip.loaded import LoadedModel
     from hoiclip.postprocess import PairDetections
-    from hoiclip.weights import LoadedModel
 
 Recorded = list[tuple[float, "PairDetections"]]  # media time and pairs of each frame
 
@@ -95,7 +95,7 @@ def _pairs(loaded: LoadedModel, classifier: TextClassifier, path: Path, fps: flo
     from stream.run.canvases import model_canvas
 
     canvas = model_canvas(loaded)
-    with TorchEngine(loaded.model, canvas) as engine:
+    with TorchEngine(loaded, canvas) as engine:
         return [
             (frame.t_s, to_pairs(score(engine.infer(frame.pixels[None]), classifier), 0, frame.size_hw, classifier))
             for frame in read_clip(path, canvas, fps=fps)

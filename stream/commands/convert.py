@@ -45,7 +45,7 @@ def convert(
 
     converted = convert_weights(official, str(source))
     typer.echo(f"{source}: {converted.variant}; encoding {converted.config.num_interactions} prompts", err=True)
-    model, classifiers = build(converted)
+    model, heads = build(converted)
     card = {
         "name": converted.config.name,
         "variant": converted.variant,
@@ -55,7 +55,7 @@ def convert(
         "dropped_keys": converted.dropped,
         "license": "the checkpoint's own; ask its authors",
     }
-    fingerprint = save_model(out, model, classifiers, card, half=half)
+    fingerprint = save_model(out, model, heads, card, half=half)
     typer.echo(
         f"{out}: {converted.variant}, {len(converted.weights)} weights, "
         f"{len(converted.dropped)} keys dropped, fingerprint {fingerprint}"

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from hoiclip.loaded import LoadedModel
     from hoiclip.types import Canvas
-    from hoiclip.weights import LoadedModel
 
 app = typer.Typer(no_args_is_help=True, help="Build, list, prune, verify and measure engines.")
 
@@ -111,7 +111,7 @@ def list_builds(cache_dir: CacheOption = None, as_json: JsonOption = False) -> N
     """
     import json
 
-    from engines.cache import BuildCache
+    from hoiclip.cache import BuildCache
 
     entries = BuildCache(cache_dir).entries()
     if as_json:
@@ -128,7 +128,7 @@ def prune(cache_dir: CacheOption = None) -> None:
 
     Example: hoistream engine prune
     """
-    from engines.cache import BuildCache
+    from hoiclip.cache import BuildCache
 
     typer.echo(f"freed {BuildCache(cache_dir).prune() / 2**20:.1f} MiB")
 
@@ -161,7 +161,7 @@ def verify(
     loaded, size = _model(model, canvas)
     pictures = _frames(video or shipped("assets/demo.mp4"), size, frames)
     with (
-        TorchEngine(loaded.model, size, 1, fold=False) as reference,
+        TorchEngine(loaded, size, 1, fold=False) as reference,
         open_engine(kind, loaded, size, max_batch=1, precision=precision, cache_dir=cache_dir) as engine,
     ):
         result = compare(reference, engine, pictures, loaded.classifier())

@@ -117,14 +117,20 @@ def model(
     from rich.progress import Progress
 
     from hoiclip.evaluation.models import evaluate_model
+    from stream.run.config import EngineConfig
+    from stream.run.engines import engine_pool
     from stream.run.models import open_model
 
     loaded = open_model(model)
     console = Console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal) as bar:
+    with (
+        engine_pool(loaded, EngineConfig()) as engines,
+        Progress(console=console, disable=not console.is_terminal) as bar,
+    ):
         task = bar.add_task("pictures")
         result = evaluate_model(
-            loaded, pictures, enhancement=enhancement, verb_classifier=verb_classifier, limit=limit,
+            loaded, loaded.look(engines.infer), pictures, enhancement=enhancement,
+            verb_classifier=verb_classifier, limit=limit,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )  # fmt: skip
     about = {"model": loaded.fingerprint, "enhancement": enhancement, "verb_classifier": verb_classifier}

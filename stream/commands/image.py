@@ -48,11 +48,14 @@ def image(
     from hoiclip.errors import HoistreamError, InputError
     from hoiclip.lessons import open_vocabulary
     from hoiclip.predictor import PictureError, Predictor, read_picture
+    from stream.run.config import EngineConfig
+    from stream.run.engines import engine_pool
     from stream.run.models import open_model
 
     targets = _targets(files, annotated) if annotated else {}
     loaded = open_model(model)
-    predictor = Predictor(loaded, open_vocabulary(loaded, vocabulary), enhancement=enhance)
+    engines = engine_pool(loaded, EngineConfig())
+    predictor = Predictor(loaded.look(engines.infer), open_vocabulary(loaded, vocabulary), enhancement=enhance)
     if annotated:
         try:
             annotated.mkdir(parents=True, exist_ok=True)
@@ -60,21 +63,22 @@ def image(
             raise InputError(f"--annotated {annotated}: cannot be made: {error.strerror}") from error
     documents: list[dict[str, Any]] = []
     failed = 0
-    for file in files:
-        try:
-            picture = read_picture(file)
-        except PictureError as error:
-            failed += 1
-            typer.echo(f"error: {error}", err=True)
-            continue
-        found = predictor.predict(picture, top=top)
-        rows = _rows(found, predictor.probabilities(found), predictor.classifier, min_score)
-        size = {"width": picture.shape[1], "height": picture.shape[0]}
-        documents.append({"file": str(file), **size, "interactions": rows})
-        if file in targets:
-            _save(targets[file], draw_pairs(picture, _drawn(rows)))
-        if not as_json:
-            _print(file, rows)
+    with engines:
+        for file in files:
+            try:
+                picture = read_picture(file)
+            except PictureError as error:
+                failed += 1
+                typer.echo(f"error: {error}", err=True)
+                continue
+            found = predictor.predict(picture, top=top)
+            rows = _rows(found, predictor.probabilities(found), predictor.classifier, min_score)
+            size = {"width": picture.shape[1], "height": picture.shape[0]}
+            documents.append({"file": str(file), **size, "interactions": rows})
+            if file in targets:
+                _save(targets[file], draw_pairs(picture, _drawn(rows)))
+            if not as_json:
+                _print(file, rows)
     if as_json:
         document = {"model": loaded.fingerprint, "vocabulary": predictor.classifier.fingerprint, "images": documents}
         typer.echo(json.dumps(document, indent=2))

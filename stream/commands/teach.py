@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from hoiclip.loaded import LoadedModel
     from hoiclip.types import Outputs
-    from hoiclip.weights import LoadedModel
 
 FPS = 5.0
 MARGIN_S = 0.5  # about a stretch: neither an example nor certainly not one
@@ -68,7 +68,7 @@ def teach(
         name,
         examples,
         background,
-        loaded.classifiers,
+        loaded.heads,
         loaded.encode_texts([name])[0],
         object_index=object_index,
         verb=find_verb(name, loaded.vocabulary),
@@ -107,20 +107,16 @@ def _outputs(
 ) -> tuple[list[Outputs[NDArray[np.float32]]], list[Outputs[NDArray[np.float32]]]]:
     """Return the model's outputs on each example, and on each clip's frames well away from all of them."""
     from engines.torch_engine import TorchEngine
+    from hoiclip.types import concatenate
     from stream.recordings.clip_frames import ClipFrame, read_clip
     from stream.run.canvases import model_canvas
 
     canvas = model_canvas(loaded)
     examples, background = [], []
-    with TorchEngine(loaded.model, canvas) as engine:
+    with TorchEngine(loaded, canvas) as engine:
 
         def run(frames: list[ClipFrame]) -> Outputs[NDArray[np.float32]]:
-            import numpy as np
-
-            from hoiclip.types import Outputs
-
-            parts = [engine.infer(frame.pixels[None]) for frame in frames]
-            return Outputs(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+            return concatenate([engine.infer(frame.pixels[None]) for frame in frames])
 
         for path in dict.fromkeys(path for path, _, _ in stretches):
             mine = [(first, last) for other, first, last in stretches if other == path]

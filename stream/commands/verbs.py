@@ -23,12 +23,10 @@ def verbs(
     Example: hoistream synth --pictures 500 --out /tmp/world && hoistream verbs /tmp/world/pictures --out m.safetensors
     """
     from hoiclip.training.verb_rows import rows_from_folder
-    from hoiclip.weights import save_model
+    from hoiclip.weights import save_model, torch_model
     from stream.run.models import open_model
 
-    loaded = open_model(model)
-    classifiers, made = rows_from_folder(loaded, pictures, per_interaction)
-    save_model(
-        out, loaded.model, classifiers, {**loaded.card, "verbs": f"visual semantic arithmetic on {pictures.name}"}
-    )
+    loaded = torch_model(open_model(model))
+    heads, made = rows_from_folder(loaded, pictures, per_interaction)
+    save_model(out, loaded.module, heads, {**loaded.card, "verbs": f"visual semantic arithmetic on {pictures.name}"})
     typer.echo(f"{out}: {made} of {len(loaded.vocabulary.verbs)} verb rows made from pictures")

@@ -11,8 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from hoiclip.loaded import LoadedModel
 from hoiclip.types import Canvas
-from hoiclip.weights import LoadedModel
 from stream.decode.sources import SourceSettings
 from stream.events.schema import Event, comparable
 from stream.ingest.batcher import FrameBatcher

@@ -10,7 +10,7 @@ from hoiclip.errors import InputError
 from hoiclip.types import Canvas
 
 if TYPE_CHECKING:
-    from hoiclip.weights import LoadedModel
+    from hoiclip.loaded import LoadedModel
 
 PATTERN = r"[1-9]\d{1,3}x[1-9]\d{1,3}"
 
@@ -24,8 +24,8 @@ def parse_canvases(sizes: Sequence[str]) -> list[Canvas]:
 
 
 def model_canvas(loaded: LoadedModel) -> Canvas:
-    """Return the model's own canvas: its shorter by its longer side."""
-    return Canvas(loaded.model.config.shorter_side, loaded.model.config.longer_side)
+    """Return the canvas that a model is usually run at."""
+    return loaded.canvases[0]
 
 
 def canvases_of(sizes: Sequence[Canvas], loaded: LoadedModel) -> list[Canvas]:

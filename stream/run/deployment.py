@@ -32,7 +32,7 @@ from stream.run.settings import source_settings, tracker_settings
 from stream.run.source_run import Head, PairWatcher, SourceRun, source_tracker
 
 if TYPE_CHECKING:
-    from hoiclip.weights import LoadedModel
+    from hoiclip.loaded import LoadedModel
 
 logger = logging.getLogger(__name__)
 

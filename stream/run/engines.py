@@ -11,7 +11,7 @@ from stream.run.config import EngineConfig
 from stream.run.inference import EnginePool
 
 if TYPE_CHECKING:
-    from hoiclip.weights import LoadedModel
+    from hoiclip.loaded import LoadedModel
 
 logger = logging.getLogger(__name__)
 

@@ -44,6 +44,10 @@ class EnginePool:
         for canvas in canvases:
             self._get(canvas).infer(np.zeros((1, canvas.height, canvas.width, 3), np.uint8))
 
+    def infer(self, canvas: Canvas, frames: NDArray[np.uint8]) -> Outputs[NDArray[np.float32]]:
+        """Return the outputs of a few RGB frames [B, H, W, 3] at once; nothing may be in flight for the canvas."""
+        return self._get(canvas).infer(frames)
+
     def parts(self, batch: Batch) -> list[Batch]:
         """Return a batch in parts of at most what its engine takes, to be submitted one by one."""
         size = self._get(batch.canvas).max_batch

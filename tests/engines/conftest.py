@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.full_model import write_parity_model
-from hoiclip.weights import LoadedModel, load_model
+from hoiclip.loaded import LoadedModel
+from hoiclip.loading import load_model
 
 
 @pytest.fixture(scope="session")

@@ -11,15 +11,15 @@ import pytest
 from numpy.typing import NDArray
 
 from engines.errors import EngineUnavailableError
-from engines.export import export
 from engines.openvino_int8 import calibrate
 from engines.parity import compare
 from engines.registry import open_engine
 from engines.torch_engine import TorchEngine
 from hoiclip.errors import InputError
+from hoiclip.loaded import LoadedModel
+from hoiclip.loading import load_model
 from hoiclip.shipped import shipped
 from hoiclip.types import Canvas, Engine, Outputs
-from hoiclip.weights import LoadedModel, load_model
 from stream.commands.engine import _frames
 
 pytestmark = pytest.mark.xdist_group("engines")
@@ -44,7 +44,7 @@ def frames() -> NDArray[np.uint8]:
 
 @pytest.fixture(scope="module")
 def eager(loaded: LoadedModel, frames: NDArray[np.uint8]) -> Outputs[NDArray[np.float32]]:
-    with TorchEngine(loaded.model, CANVAS, 4, fold=False) as engine:
+    with TorchEngine(loaded, CANVAS, 4, fold=False) as engine:
         return engine.infer(frames)
 
 
@@ -72,14 +72,14 @@ def test_a_runtime_equals_eager_torch_at_batch_1_and_4(
 
 @pytest.mark.parametrize("precision", ["mixed", "bf16", "int8"])
 def test_lower_precision_agrees_on_the_best_pairs(precision: str, loaded: LoadedModel, cache: Path) -> None:
-    canvas = Canvas(loaded.model.config.shorter_side, loaded.model.config.longer_side)
+    canvas = Canvas(loaded.config.shorter_side, loaded.config.longer_side)
     frames = _frames(shipped("assets/demo.mp4"), canvas, 12)
     if precision == "int8":
         with pytest.raises(EngineUnavailableError, match="engine build openvino --precision int8"):
             open_engine("openvino", loaded, canvas, precision="int8", cache_dir=cache)
         calibrate(loaded, canvas, frames, cache)
     with (
-        TorchEngine(loaded.model, canvas, 1, fold=False) as reference,
+        TorchEngine(loaded, canvas, 1, fold=False) as reference,
         open_engine("openvino", loaded, canvas, precision=precision, cache_dir=cache) as engine,
     ):
         result = compare(reference, engine, frames[::3], loaded.classifier())
@@ -96,9 +96,9 @@ def test_outputs_follow_the_frames(loaded: LoadedModel, cache: Path, frames: NDA
 
 
 def test_an_export_is_made_once(loaded: LoadedModel, cache: Path) -> None:
-    path = export(loaded, CANVAS, cache)
+    path = loaded.graph(CANVAS, cache)
     before = path.stat().st_mtime_ns
-    assert export(loaded, CANVAS, cache) == path
+    assert loaded.graph(CANVAS, cache) == path
     assert path.stat().st_mtime_ns == before
 
 

@@ -9,9 +9,9 @@ import pytest
 
 from engines.registry import open_engine
 from engines.torch_engine import TorchEngine
+from hoiclip.loaded import LoadedModel
 from hoiclip.parity import steady_arithmetic
 from hoiclip.types import Canvas, Outputs
-from hoiclip.weights import LoadedModel
 
 pytestmark = pytest.mark.xdist_group("full")
 CANVAS = Canvas(320, 480)
@@ -26,7 +26,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_runtime_equals_eager_torch(kind: str, full_size: LoadedModel, cache: Path) -> None:
     steady_arithmetic()
     frames = np.random.default_rng(7).integers(0, 256, (4, CANVAS.height, CANVAS.width, 3), np.uint8)
-    with TorchEngine(full_size.model, CANVAS, 4, fold=False) as reference:
+    with TorchEngine(full_size, CANVAS, 4, fold=False) as reference:
         expected = reference.infer(frames)
     with open_engine(kind, full_size, CANVAS, max_batch=4, cache_dir=cache) as engine:
         four, one = engine.infer(frames), engine.infer(frames[2:3])

@@ -13,13 +13,12 @@ import pytest
 from rich.console import Console
 
 from engines.errors import EngineError, EngineUnavailableError
-from engines.export import export
 from engines.tensorrt_api import Messages, bindings
 from engines.tensorrt_build import Profile, _read_timing, build_plan, choose_profile, profiles
 from engines.tensorrt_half import half_graph
 from engines.tensorrt_progress import BuildProgress
+from hoiclip.loading import load_model
 from hoiclip.types import Canvas
-from hoiclip.weights import load_model
 
 pytestmark = pytest.mark.xdist_group("engines")
 DEMO = Path(__file__).resolve().parents[2] / "models" / "demo"
@@ -29,7 +28,7 @@ DEMO = Path(__file__).resolve().parents[2] / "models" / "demo"
 def graph() -> Path:
     if importlib.util.find_spec("tensorrt_rtx_bindings") is None and not os.environ.get("CI"):
         pytest.skip("tensorrt-rtx is not installed")
-    return export(load_model(DEMO), Canvas(128, 224))
+    return load_model(DEMO).graph(Canvas(128, 224))
 
 
 def test_a_plan_is_built_without_a_gpu_and_shows_its_progress(graph: Path) -> None:

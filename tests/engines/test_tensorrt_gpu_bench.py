@@ -14,8 +14,8 @@ from benchmarks import gpu
 from benchmarks.gpu_limits import Limits
 from engines.errors import EngineUnavailableError
 from engines.null_engine import NullEngine
+from hoiclip.loaded import LoadedModel
 from hoiclip.types import Canvas, Engine
-from hoiclip.weights import LoadedModel
 
 CANVAS = Canvas(64, 112)
 LIMITS = Limits({"fp16": 100.0, "tf32": 50.0, "fp32": 10.0}, upload_gb_per_s=10.0)
@@ -41,7 +41,7 @@ def simulated(monkeypatch: pytest.MonkeyPatch, tiny_model_path: Path) -> Path:
     def open_on_gpu(name: str, loaded: LoadedModel, canvas: Canvas, max_batch: int) -> Engine:
         if not name.startswith("torch"):
             raise EngineUnavailableError(f"{name}: its libraries\ndo not load")
-        return NullEngine(loaded.model.config, canvas, max_batch)
+        return NullEngine(loaded.config, canvas, max_batch)
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(gpu, "open_on_gpu", open_on_gpu)

@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 
 from engines.errors import EngineError
-from engines.export import export
 from engines.tensorrt_half import KEPT, convert, graph_hash, half_graph
+from hoiclip.loading import load_model
 from hoiclip.types import Canvas, Outputs
-from hoiclip.weights import load_model
 
 onnx = pytest.importorskip("onnx")
 pytestmark = pytest.mark.xdist_group("engines")
@@ -22,7 +21,7 @@ MODEL = Path(__file__).resolve().parents[2] / "models" / "demo"
 
 @pytest.fixture(scope="module")
 def graphs() -> tuple[Path, Path]:
-    graph = export(load_model(MODEL), CANVAS)  # into the session's cache: test_tensorrt_build.py needs it as well
+    graph = load_model(MODEL).graph(CANVAS)  # into the session's cache: test_tensorrt_build.py needs it as well
     return graph, half_graph(graph)
 
 

@@ -42,7 +42,7 @@ class Builder:
         return SimpleNamespace(__version__=self.version, ComputeCapability=SimpleNamespace(**names))
 
     def plan(self, flavour: str = "tensorrt", gpu: Gpu | None = ADA, **options: Any) -> Plan:
-        loaded: Any = None
+        loaded: Any = self
         settings: dict[str, Any] = {"max_batch": 8, "precision": "fp16", "cache_dir": self.root, **options}
         kind: Any = flavour
         return plan_for(kind, loaded, CANVAS, gpu=gpu, **settings)
@@ -51,7 +51,7 @@ class Builder:
 @pytest.fixture
 def builder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Builder]:
     made = Builder(tmp_path)
-    for name, stand_in in (("build_plan", made.build_plan), ("export", made.graph), ("bindings", made.bindings)):
+    for name, stand_in in (("build_plan", made.build_plan), ("bindings", made.bindings)):
         monkeypatch.setattr(tensorrt_plan, name, stand_in)
     monkeypatch.setattr(tensorrt_plan, "half_graph", made.graph)
     yield made

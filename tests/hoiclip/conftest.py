@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from hoiclip.classifier import Classifiers
+from hoiclip.classifier import TrainedHeads
 from hoiclip.config import tiny
 from hoiclip.model import HoiClip
 from hoiclip.vocabulary import load_builtin
-from hoiclip.weights import LoadedModel, load_model, save_model
+from hoiclip.weights import TorchModel, load_torch_model, save_model
 
 
-def random_classifiers(interactions: int, verbs: int, embed: int, seed: int = 0) -> Classifiers:
+def random_heads(interactions: int, verbs: int, embed: int, seed: int = 0) -> TrainedHeads:
     """Return trained heads [K, E] and [A, E] of random unit rows; verb k % A belongs to interaction k."""
     rng = np.random.default_rng(seed)
 
@@ -27,7 +27,7 @@ def random_classifiers(interactions: int, verbs: int, embed: int, seed: int = 0)
     mapping = np.zeros((verbs, interactions), np.float32)
     mapping[np.arange(interactions) % verbs, np.arange(interactions)] = 1
     bias = rng.normal(scale=0.1, size=interactions).astype(np.float32)
-    return Classifiers(rows(interactions), bias, rows(verbs), mapping, 14.0, 0.5, rows(interactions))
+    return TrainedHeads(rows(interactions), bias, rows(verbs), mapping, 14.0, 0.5, rows(interactions))
 
 
 @pytest.fixture(scope="session")
@@ -37,18 +37,18 @@ def tiny_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     world = load_builtin("world")
     config = tiny(len(world.objects), len(world.interactions), len(world.verbs))
     path = tmp_path_factory.mktemp("tiny") / "model.safetensors"
-    heads = random_classifiers(len(world.interactions), len(world.verbs), config.clip.embed_dim)
+    heads = random_heads(len(world.interactions), len(world.verbs), config.clip.embed_dim)
     save_model(path, HoiClip(config), heads, {"variant": "tiny, random weights"})
     return path
 
 
 @pytest.fixture(scope="session")
-def tiny_loaded(tiny_path: Path) -> LoadedModel:
+def tiny_loaded(tiny_path: Path) -> TorchModel:
     """The model of `tiny_path`, loaded."""
-    return load_model(tiny_path)
+    return load_torch_model(tiny_path)
 
 
 @pytest.fixture(scope="session")
-def make_classifiers() -> Callable[..., Classifiers]:
-    """Return `random_classifiers`."""
-    return random_classifiers
+def make_heads() -> Callable[..., TrainedHeads]:
+    """Return `random_heads`."""
+    return random_heads

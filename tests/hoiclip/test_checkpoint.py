@@ -60,9 +60,9 @@ def test_zero_shot_classifiers_replace_the_trained_ones() -> None:
     state["verb2hoi_proj_eval"] = torch.ones(117, 600)
     converted = convert(state, "x.pth")
     assert converted.variant == "HICO-DET, zero-shot"
-    assert converted.classifiers.interaction_text.min() == 1
-    assert not converted.classifiers.interaction_bias.any()
-    assert converted.classifiers.verb_to_interaction.shape == (117, 600)
+    assert converted.heads.interaction_text.min() == 1
+    assert not converted.heads.interaction_bias.any()
+    assert converted.heads.verb_to_interaction.shape == (117, 600)
     assert {"visual_projection.weight", "visual_projection.bias", "verb2hoi_proj"} < set(converted.dropped)
 
 

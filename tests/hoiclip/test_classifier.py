@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hoiclip.classifier import Classifiers, TaughtRow, TextClassifier, build_classifier
+from hoiclip.classifier import TaughtRow, TextClassifier, TrainedHeads, build_classifier
 from hoiclip.errors import InputError
 from hoiclip.vocabulary import Wanted, all_of, load_builtin
 
 WORLD = load_builtin("world")
 EMBED = 16
-Make = Callable[..., Classifiers]
+Make = Callable[..., TrainedHeads]
 
 
 class Tower:
@@ -37,12 +37,10 @@ def free(text: str, verb: int | None = None, thing: int | None = None) -> Wanted
     return Wanted(text, None, text, verb, thing)
 
 
-def test_known_rows_reuse_what_was_trained_and_leave_the_text_tower_alone(
-    make_classifiers: Make, tmp_path: Path
-) -> None:
+def test_known_rows_reuse_what_was_trained_and_leave_the_text_tower_alone(make_heads: Make, tmp_path: Path) -> None:
     tower = Tower()
-    heads = make_classifiers(len(WORLD.interactions), len(WORLD.verbs), EMBED)
-    found = build(make_classifiers, all_of(WORLD), tower, tmp_path)
+    heads = make_heads(len(WORLD.interactions), len(WORLD.verbs), EMBED)
+    found = build(make_heads, all_of(WORLD), tower, tmp_path)
     assert tower.asked == []
     np.testing.assert_array_equal(found.text, heads.interaction_text)
     np.testing.assert_array_equal(found.bias, heads.interaction_bias)
@@ -51,12 +49,10 @@ def test_known_rows_reuse_what_was_trained_and_leave_the_text_tower_alone(
         assert found.object_index[k] == WORLD.interactions[k].object
 
 
-def test_free_text_takes_the_towers_row_the_mean_bias_and_the_known_verbs_row(
-    make_classifiers: Make, tmp_path: Path
-) -> None:
+def test_free_text_takes_the_towers_row_the_mean_bias_and_the_known_verbs_row(make_heads: Make, tmp_path: Path) -> None:
     tower = Tower()
-    heads = make_classifiers(len(WORLD.interactions), len(WORLD.verbs), EMBED)
-    found = build(make_classifiers, [free("carrying a ladder", 2), free("waving", None, 3)], tower, tmp_path)
+    heads = make_heads(len(WORLD.interactions), len(WORLD.verbs), EMBED)
+    found = build(make_heads, [free("carrying a ladder", 2), free("waving", None, 3)], tower, tmp_path)
     np.testing.assert_allclose(found.text, Tower()(["carrying a ladder", "waving"]), atol=1e-6)
     np.testing.assert_allclose(found.bias, heads.interaction_bias.mean(), atol=1e-6)
     np.testing.assert_array_equal(found.verb_text[0], heads.verb_text[2])
@@ -65,69 +61,67 @@ def test_free_text_takes_the_towers_row_the_mean_bias_and_the_known_verbs_row(
     assert found.objects[0] == "any"
 
 
-def test_templates_are_filled_and_averaged_to_unit_rows(make_classifiers: Make, tmp_path: Path) -> None:
+def test_templates_are_filled_and_averaged_to_unit_rows(make_heads: Make, tmp_path: Path) -> None:
     tower = Tower()
-    found = build(make_classifiers, [free("a {brace}")], tower, tmp_path, templates=("{}", "a photo of {}"))
+    found = build(make_heads, [free("a {brace}")], tower, tmp_path, templates=("{}", "a photo of {}"))
     assert tower.asked == [["a {brace}", "a photo of a {brace}"]]
     mean = Tower()(["a {brace}", "a photo of a {brace}"]).mean(0)
     np.testing.assert_allclose(found.text[0], mean / np.linalg.norm(mean), atol=1e-6)
 
 
-def test_a_second_start_does_not_run_the_text_tower(make_classifiers: Make, tmp_path: Path) -> None:
+def test_a_second_start_does_not_run_the_text_tower(make_heads: Make, tmp_path: Path) -> None:
     first, second = Tower(), Tower()
     rows = [free("waving"), free("tapping a badge reader")]
-    one = build(make_classifiers, rows, first, tmp_path)
-    two = build(make_classifiers, rows, second, tmp_path)
+    one = build(make_heads, rows, first, tmp_path)
+    two = build(make_heads, rows, second, tmp_path)
     assert (len(first.asked), len(second.asked)) == (1, 0)
     np.testing.assert_array_equal(one.text, two.text)
     assert one.fingerprint == two.fingerprint
 
 
 @pytest.mark.parametrize("change", [{"model_fingerprint": "other"}, {"templates": ("{}!",)}])
-def test_another_model_or_template_is_not_served_from_the_cache(
-    make_classifiers: Make, tmp_path: Path, change: dict
-) -> None:
-    build(make_classifiers, [free("waving")], Tower(), tmp_path)
+def test_another_model_or_template_is_not_served_from_the_cache(make_heads: Make, tmp_path: Path, change: dict) -> None:
+    build(make_heads, [free("waving")], Tower(), tmp_path)
     tower = Tower()
-    build(make_classifiers, [free("waving")], tower, tmp_path, **change)
+    build(make_heads, [free("waving")], tower, tmp_path, **change)
     assert len(tower.asked) == 1
 
 
-def test_a_damaged_cache_file_is_made_anew(make_classifiers: Make, tmp_path: Path) -> None:
-    build(make_classifiers, [free("waving")], Tower(), tmp_path)
+def test_a_damaged_cache_file_is_made_anew(make_heads: Make, tmp_path: Path) -> None:
+    build(make_heads, [free("waving")], Tower(), tmp_path)
     (file,) = tmp_path.iterdir()
     file.write_bytes(file.read_bytes()[:40])
     tower = Tower()
-    found = build(make_classifiers, [free("waving")], tower, tmp_path)
+    found = build(make_heads, [free("waving")], tower, tmp_path)
     assert len(tower.asked) == 1
     np.testing.assert_allclose(found.text, Tower()(["waving"]), atol=1e-6)
 
 
 def test_a_cache_that_cannot_be_written_costs_nothing_but_a_warning(
-    make_classifiers: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    make_heads: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("in the way")
-    found = build(make_classifiers, [free("waving")], Tower(), blocked)
+    found = build(make_heads, [free("waving")], Tower(), blocked)
     assert len(found) == 1
     assert "cannot be written" in caplog.text
 
 
-def test_an_empty_vocabulary_is_an_empty_classifier(make_classifiers: Make, tmp_path: Path) -> None:
+def test_an_empty_vocabulary_is_an_empty_classifier(make_heads: Make, tmp_path: Path) -> None:
     tower = Tower()
-    found = build(make_classifiers, [], tower, tmp_path)
+    found = build(make_heads, [], tower, tmp_path)
     assert len(found) == 0
     assert found.text.shape == (0, EMBED)
     assert tower.asked == []
 
 
-def test_a_taught_row_is_used_and_an_untaught_one_refused(make_classifiers: Make, tmp_path: Path) -> None:
+def test_a_taught_row_is_used_and_an_untaught_one_refused(make_heads: Make, tmp_path: Path) -> None:
     row = np.arange(EMBED, dtype=np.float32)
     lesson = TaughtRow("wave", row, row + 1, 4, row + 2, bias=-0.25)
     wanted = [Wanted("wave", None, "", None, None, taught="wave")]
-    found = build(make_classifiers, wanted, Tower(), tmp_path, taught=[lesson])
+    found = build(make_heads, wanted, Tower(), tmp_path, taught=[lesson])
     np.testing.assert_array_equal(found.text[0], row)
     np.testing.assert_array_equal(found.verb_text[0], row + 1)
     assert (found.bias[0], found.object_index[0], found.verbs[0]) == (-0.25, 4, "wave")
     with pytest.raises(InputError, match="hoistream teach"):
-        build(make_classifiers, wanted, Tower(), tmp_path)
+        build(make_heads, wanted, Tower(), tmp_path)

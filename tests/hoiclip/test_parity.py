@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from hoiclip import parity
-from hoiclip.checkpoint import assemble, text_embeddings
-from hoiclip.classifier import Classifiers
+from hoiclip.checkpoint import assemble
+from hoiclip.classifier import TrainedHeads
+from hoiclip.clip_tower import encode_texts
 from hoiclip.model import HoiClip
 from hoiclip.parity_fill import image, normalised
 from hoiclip.preprocess import prepare_picture
@@ -35,20 +36,20 @@ def golden() -> parity.Arrays:
 
 
 @pytest.fixture(scope="module")
-def published(golden: parity.Arrays) -> tuple[HoiClip, Classifiers]:
+def published(golden: parity.Arrays) -> tuple[HoiClip, TrainedHeads]:
     batch_norm = dict(np.load(GOLDEN / "batch_norm_statistics.npz"))
     converted = parity.convert_manifest(GOLDEN / "manifest_hico.json.gz", golden, batch_norm)
     assert converted.variant == "HICO-DET"
     assert len(converted.dropped) == 68
     model = assemble(converted.config, converted.weights)
     prompts = [interaction.prompt for interaction in converted.vocabulary.interactions]
-    rows = np.zeros_like(converted.classifiers.text_embedding)
-    rows[:4] = text_embeddings(model, prompts[:4])  # all 600 take half a minute; the command line compares them
-    return model, replace(converted.classifiers, text_embedding=rows)
+    rows = np.zeros_like(converted.heads.text_embedding)
+    rows[:4] = encode_texts(model.clip, prompts[:4]).numpy()  # all take half a minute; the command line compares them
+    return model, replace(converted.heads, text_embedding=rows)
 
 
 @pytest.mark.slow
-def test_every_golden_array_is_within_tolerance(published: tuple[HoiClip, Classifiers], golden: parity.Arrays) -> None:
+def test_every_golden_array_is_within_tolerance(published: tuple[HoiClip, TrainedHeads], golden: parity.Arrays) -> None:
     wanted = {k: v for k, v in golden.items() if not k.endswith("clip_logits") and not k.startswith("image/")}
     wanted = {k: v for k, v in wanted.items() if not k.startswith("post/")}
     lines = list(parity.compare(*published, wanted))
@@ -58,7 +59,7 @@ def test_every_golden_array_is_within_tolerance(published: tuple[HoiClip, Classi
 
 @pytest.mark.slow
 def test_a_picture_through_the_whole_preprocessing_agrees(
-    published: tuple[HoiClip, Classifiers], golden: parity.Arrays
+    published: tuple[HoiClip, TrainedHeads], golden: parity.Arrays
 ) -> None:
     wanted = {k: v for k, v in golden.items() if k.startswith(("image/", "post/")) and not k.endswith("clip_logits")}
     assert [line for line in parity.compare(*published, wanted) if not line.ok] == []
@@ -66,7 +67,7 @@ def test_a_picture_through_the_whole_preprocessing_agrees(
 
 @pytest.mark.slow
 def test_the_compiled_entry_equals_the_preprocessed_one_on_a_canvas_size_frame(
-    published: tuple[HoiClip, Classifiers],
+    published: tuple[HoiClip, TrainedHeads],
 ) -> None:
     model, _ = published
     frame = image(5, 256, 448)
@@ -81,7 +82,7 @@ def test_the_compiled_entry_equals_the_preprocessed_one_on_a_canvas_size_frame(
 
 
 @pytest.mark.slow
-def test_a_batch_equals_its_frames_one_by_one(published: tuple[HoiClip, Classifiers]) -> None:
+def test_a_batch_equals_its_frames_one_by_one(published: tuple[HoiClip, TrainedHeads]) -> None:
     model, _ = published
     frames = torch.from_numpy(np.stack([image(seed, 128, 160) for seed in (1, 2)]))
     with torch.inference_mode():
@@ -93,7 +94,7 @@ def test_a_batch_equals_its_frames_one_by_one(published: tuple[HoiClip, Classifi
 
 
 def test_all_padding_and_one_pixel_are_handled(tiny_loaded: object) -> None:
-    model = tiny_loaded.model  # type: ignore[attr-defined]
+    model = tiny_loaded.module
     size = model.config.clip.image_size
     with torch.inference_mode():
         blank = model.forward_preprocessed(

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from hoiclip.errors import HoistreamError, InputError
 from hoiclip.predictor import PictureError, Predictor, read_picture, resized_size
-from hoiclip.weights import LoadedModel
+from hoiclip.weights import TorchModel
 
 
 @pytest.mark.parametrize(
@@ -26,9 +26,9 @@ def test_pictures_are_resized_as_the_published_evaluation_does(size: tuple[int, 
 @pytest.mark.parametrize("size", [(1, 1), (3, 700), (120, 90), (256, 448)])
 @pytest.mark.parametrize("enhancement", [False, True])
 def test_pictures_of_any_size_give_ranked_rows(
-    tiny_loaded: LoadedModel, size: tuple[int, int], enhancement: bool
+    tiny_loaded: TorchModel, size: tuple[int, int], enhancement: bool
 ) -> None:
-    predictor = Predictor(tiny_loaded, tiny_loaded.classifier(), enhancement=enhancement)
+    predictor = Predictor(tiny_loaded.look(), tiny_loaded.classifier(), enhancement=enhancement)
     picture = np.random.default_rng(0).integers(0, 255, (*size, 3), dtype=np.uint8)
     found = predictor.predict(picture, top=50)
     assert 0 < len(found) <= 50
@@ -38,8 +38,8 @@ def test_pictures_of_any_size_give_ranked_rows(
     assert ((shown >= 0) & (shown <= 1)).all()
 
 
-def test_a_wrong_picture_is_refused(tiny_loaded: LoadedModel) -> None:
-    predictor = Predictor(tiny_loaded, tiny_loaded.classifier())
+def test_a_wrong_picture_is_refused(tiny_loaded: TorchModel) -> None:
+    predictor = Predictor(tiny_loaded.look(), tiny_loaded.classifier())
     for wrong in (np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32), np.zeros((0, 4, 3), np.uint8)):
         with pytest.raises(InputError, match="RGB uint8"):
             predictor.predict(wrong)

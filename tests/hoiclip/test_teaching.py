@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import yaml
 
-from hoiclip.classifier import Classifiers, TaughtRow
+from hoiclip.classifier import TaughtRow, TrainedHeads
 from hoiclip.errors import InputError
 from hoiclip.lessons import Lesson, load_lessons, open_vocabulary, remove_lesson, store_lesson
+from hoiclip.loaded import LoadedModel
 from hoiclip.postprocess import sigmoid
 from hoiclip.teaching import teach_row
 from hoiclip.types import Outputs
-from hoiclip.weights import LoadedModel
 
 EMBED, QUERIES, OBJECTS = 48, 10, 3
 
@@ -43,12 +43,12 @@ class Stage:
         return Outputs(boxes, boxes, logits, spaces[0], spaces[1], np.zeros((count, EMBED), np.float32))
 
 
-def heads(stage: Stage) -> Classifiers:
+def heads(stage: Stage) -> TrainedHeads:
     rows = unit(stage.rng.normal(size=(8, EMBED)))
-    return Classifiers(rows, np.zeros(8, np.float32), rows, np.eye(8, dtype=np.float32), 14.0, 0.5, rows)
+    return TrainedHeads(rows, np.zeros(8, np.float32), rows, np.eye(8, dtype=np.float32), 14.0, 0.5, rows)
 
 
-def logits_of(outputs: Outputs[np.ndarray], row: TaughtRow, trained: Classifiers) -> np.ndarray:
+def logits_of(outputs: Outputs[np.ndarray], row: TaughtRow, trained: TrainedHeads) -> np.ndarray:
     verbs = trained.verb_weight * outputs.verb_embeddings @ row.verb_text
     return np.asarray(trained.logit_scale * (outputs.interaction_embeddings @ row.text + row.bias + verbs))
 
@@ -146,7 +146,7 @@ def test_a_taught_row_reaches_the_classifier_and_another_model_is_refused(
 ) -> None:
     path = tmp_path / "my.yaml"
     path.write_text("interactions:\n  - ride bicycle\n")
-    embed = tiny_loaded.model.config.clip.embed_dim
+    embed = tiny_loaded.config.clip.embed_dim
     store_lesson(path, lesson("waving", embed, tiny_loaded.fingerprint))
     found = open_vocabulary(tiny_loaded, path, cache_dir=tmp_path / "cache")
     assert found.names == ("ride bicycle", "waving")

@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
+from hoiclip.clip_tower import encode_texts
 from hoiclip.model import HoiClip
 from hoiclip.training.crops import clip_pixels, primary_interactions, union_crop
-from hoiclip.training.heads import encode_texts
 from hoiclip.training.world.shards import Shards
 from hoiclip.vocabulary import Vocabulary
 
@@ -35,7 +35,7 @@ def crop_recognition(
     model: HoiClip, shards: Shards, vocabulary: Vocabulary, unseen: Collection[int], limit: int = 2000
 ) -> Recognition:
     """Measure CLIP zero-shot on at most `limit` crops of people and what they mainly do, among all interactions."""
-    text = encode_texts(model, [interaction.prompt for interaction in vocabulary.interactions])
+    text = encode_texts(model.clip, [interaction.prompt for interaction in vocabulary.interactions])
     crops, labels = [], []
     for index, annotation in enumerate(shards.annotations):
         boxes = annotation["annotations"]

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hoiclip.model import CLIP_MEAN, CLIP_STD
+from hoiclip.normalisation import CLIP_MEAN, CLIP_STD
 from hoiclip.training.crops import primary_interactions
 from hoiclip.training.world.captions import Captions, Pair
 from hoiclip.training.world.shards import Shards

@@ -8,10 +8,8 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
-import torch
 
 from hoiclip.classifier import TextClassifier
-from hoiclip.config import tiny
 from hoiclip.evaluation.models import evaluate_model
 from hoiclip.predictor import PictureError
 from hoiclip.types import Outputs
@@ -23,19 +21,17 @@ HEIGHT, WIDTH = 128, 224  # half the canvas: boxes must come back in the picture
 
 
 def knowing_model(interactions, shift=0.0):
-    """Return a loaded model whose every picture `i` (told by its brightness) shows interaction `interactions[i]`."""
+    """Return a model and how it sees: picture `i` (known by its brightness) shows interaction `interactions[i]`."""
 
-    def run(frames: torch.Tensor) -> Outputs:
-        assert frames.shape[1:] == (tiny().shorter_side, tiny().longer_side, 3)
-        shown = [interactions[round(float(frame.float().mean()) / 20)] for frame in frames]
-        count = len(shown)
-        boxes = torch.tensor([[0.25 + shift, 0.5, 0.3, 0.8]]).repeat(count, 1)[:, None]
-        things = torch.tensor([[0.5, 0.5, 0.2, 0.4]]).repeat(count, 1)[:, None]
-        logits = torch.full((count, 1, O + 1), -8.0)
-        embeddings = torch.zeros(count, 1, K)
-        for i, k in enumerate(shown):
-            logits[i, 0, WORLD.interactions[k].object] = 8.0
-            embeddings[i, 0, k] = 1.0
+    def look(picture: np.ndarray) -> Outputs:
+        assert picture.shape == (HEIGHT, WIDTH, 3)
+        k = interactions[round(float(picture.mean()) / 20)]
+        boxes = np.array([[[0.25 + shift, 0.5, 0.3, 0.8]]], np.float32)
+        things = np.array([[[0.5, 0.5, 0.2, 0.4]]], np.float32)
+        logits = np.full((1, 1, O + 1), -8.0, np.float32)
+        logits[0, 0, WORLD.interactions[k].object] = 8.0
+        embeddings = np.zeros((1, 1, K), np.float32)
+        embeddings[0, 0, k] = 1.0
         return Outputs(boxes, things, logits, embeddings, embeddings, embeddings[:, 0])
 
     eye = np.eye(K, dtype=np.float32)
@@ -45,8 +41,7 @@ def knowing_model(interactions, shift=0.0):
         verb_text=eye, verb_weight=0.5, logit_scale=10.0, no_interaction=np.zeros(K, bool), text_embedding=eye,
         object_names=("",) * O, fingerprint="",
     )  # fmt: skip
-    run.config = tiny()
-    return SimpleNamespace(model=run, vocabulary=WORLD, classifier=lambda: classifier)
+    return SimpleNamespace(vocabulary=WORLD, classifier=lambda: classifier), look
 
 
 @pytest.fixture
@@ -67,20 +62,20 @@ def pictures(tmp_path):
 @pytest.mark.parametrize("options", [{}, {"enhancement": True}, {"verb_classifier": False}])
 def test_a_model_that_knows_the_truth_scores_one(pictures, options):
     folder, shown = pictures
-    summary = evaluate_model(knowing_model(shown), folder, **options).summary()
+    summary = evaluate_model(*knowing_model(shown), folder, **options).summary()
     assert summary["default"]["full"] == summary["zero_shot"]["held_out"]["unseen"] == 1.0
     assert summary["num_classes_with_ground_truth"] == 3
 
 
 def test_a_model_whose_boxes_are_elsewhere_scores_zero(pictures):
     folder, shown = pictures
-    assert evaluate_model(knowing_model(shown, shift=0.4), folder).mean() == 0.0
+    assert evaluate_model(*knowing_model(shown, shift=0.4), folder).mean() == 0.0
 
 
 def test_a_limit_and_progress_are_kept(pictures):
     folder, shown = pictures
     steps = []
-    result = evaluate_model(knowing_model(shown), folder, limit=2, progress=lambda *done: steps.append(done))
+    result = evaluate_model(*knowing_model(shown), folder, limit=2, progress=lambda *done: steps.append(done))
     assert result.num_ground_truth.sum() == 2 and steps == [(1, 2), (2, 2)]
 
 
@@ -88,4 +83,4 @@ def test_a_picture_that_is_missing_is_named(pictures):
     folder, shown = pictures
     (folder / "3.png").unlink()
     with pytest.raises(PictureError, match=r"3\.png"):
-        evaluate_model(knowing_model(shown), folder)
+        evaluate_model(*knowing_model(shown), folder)

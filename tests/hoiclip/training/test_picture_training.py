@@ -34,7 +34,7 @@ from hoiclip.training.pictures import Annotated, PictureData
 from hoiclip.training.run import train
 from hoiclip.training.stage import StageSettings
 from hoiclip.vocabulary import load_builtin
-from hoiclip.weights import LoadedModel, load_model
+from hoiclip.weights import TorchModel, load_torch_model
 
 ROOT = Path(__file__).resolve().parents[3]
 pytestmark = pytest.mark.xdist_group("picture_training")
@@ -66,7 +66,7 @@ def quiet(stage: str, step: int, steps: int, values: dict[str, float]) -> None:
 
 def run(folder: Path, out: Path, **changes: Any) -> dict[str, torch.Tensor]:
     config = PictureTrainConfig.model_validate(configuration(folder, out, **changes))
-    return load_model(train(config, out, quiet)).model.state_dict()
+    return load_torch_model(train(config, out, quiet)).module.state_dict()
 
 
 def marked(width: int = 90, height: int = 60) -> Annotated:
@@ -225,7 +225,7 @@ def test_two_processes_equal_one(folder: Path, tmp_path: Path, monkeypatch: pyte
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     multiprocessing.spawn(_one_of_two, (port, configuration(folder, tmp_path / "two", **changes)), nprocs=2)
-    two = load_model(tmp_path / "two" / "model.safetensors").model.state_dict()
+    two = load_torch_model(tmp_path / "two" / "model.safetensors").module.state_dict()
     monkeypatch.setattr(torch.optim, "AdamW", plain_descent)
     one = run(folder, tmp_path / "one", **changes)
     start = run(folder, tmp_path / "start", **{**changes, "lr": 1e-9, "backbone_lr": 1e-9})
@@ -259,10 +259,10 @@ def test_tensorboard_that_is_missing_is_said_before_training(
 
 
 def test_continuing_a_model_keeps_its_trained_rows(folder: Path, tmp_path: Path, tiny_path: Path) -> None:
-    before = load_model(tiny_path).classifiers
+    before = load_torch_model(tiny_path).heads
     changes = {"model": {"init": str(tiny_path)}, "steps": 1, "lr": 1e-12, "backbone_lr": 1e-12}
     run(folder, tmp_path, **changes)
-    after = load_model(tmp_path / "model.safetensors").classifiers
+    after = load_torch_model(tmp_path / "model.safetensors").heads
     for name in ("interaction_text", "interaction_bias", "verb_text", "verb_to_interaction"):
         assert np.allclose(getattr(before, name), getattr(after, name), atol=1e-6), name
 
@@ -327,8 +327,8 @@ def test_boxes_over_the_edge_are_cut(folder: Path) -> None:
     assert (boxes <= [90, 60, 90, 60]).all()
 
 
-def test_fewer_pictures_than_processes_are_refused(folder: Path, tmp_path: Path, tiny_loaded: LoadedModel) -> None:
+def test_fewer_pictures_than_processes_are_refused(folder: Path, tmp_path: Path, tiny_loaded: TorchModel) -> None:
     data = PictureData(folder / "annotations.json", folder, load_builtin("world"))
     recipe = PictureRecipe(StageSettings(1, 1e-4), batch_size=2)
     with pytest.raises(InputError, match="2 pictures for 3 processes"):
-        train_pictures(tiny_loaded.model, data, recipe, World(size=3), tmp_path, quiet)
+        train_pictures(tiny_loaded.module, data, recipe, World(size=3), tmp_path, quiet)

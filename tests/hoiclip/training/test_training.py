@@ -204,7 +204,7 @@ def test_verb_rows_are_what_person_and_object_show_less_the_object() -> None:
 def test_the_whole_recipe_trains_and_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from hoiclip.training.config import TrainConfig
     from hoiclip.training.run import train_from
-    from hoiclip.weights import load_model
+    from hoiclip.weights import load_torch_model
 
     def config(out: Path) -> TrainConfig:
         stage = {"steps": 2, "lr": 1e-4, "warm_up": 1, "bfloat16": False}
@@ -217,10 +217,10 @@ def test_the_whole_recipe_trains_and_resumes(tmp_path: Path, monkeypatch: pytest
     def quiet(stage: str, step: int, steps: int, values: dict[str, float]) -> None:
         pass
 
-    one = load_model(train_from(config(tmp_path / "one"), tmp_path / "one", quiet))
-    two = load_model(train_from(config(tmp_path / "two"), tmp_path / "two", quiet))
+    one = load_torch_model(train_from(config(tmp_path / "one"), tmp_path / "one", quiet))
+    two = load_torch_model(train_from(config(tmp_path / "two"), tmp_path / "two", quiet))
     assert one.fingerprint == two.fingerprint
     (tmp_path / "two" / "whole.pt").unlink()
-    again = load_model(train_from(config(tmp_path / "two"), tmp_path / "two", quiet))
+    again = load_torch_model(train_from(config(tmp_path / "two"), tmp_path / "two", quiet))
     assert again.fingerprint == one.fingerprint
-    assert one.classifier().names == load_model(tmp_path / "one").classifier().names
+    assert one.classifier().names == load_torch_model(tmp_path / "one").classifier().names

@@ -12,7 +12,7 @@ import typer
 import yaml
 from typer.testing import CliRunner
 
-from hoiclip.classifier import Classifiers
+from hoiclip.classifier import TrainedHeads
 from hoiclip.config import tiny
 from hoiclip.errors import InputError
 from hoiclip.model import HoiClip
@@ -46,7 +46,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     net = HoiClip(config)
     with torch.no_grad():
         net.object_head.classifier.bias[-1] = -1.0  # random queries would all be "no object"
-    save_model(path, net, Classifiers(text, np.zeros(k, np.float32), verbs, mapping, 2.0, 0.5, text), {})
+    save_model(path, net, TrainedHeads(text, np.zeros(k, np.float32), verbs, mapping, 2.0, 0.5, text), {})
     return path
 
 

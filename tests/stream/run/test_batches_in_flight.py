@@ -16,8 +16,8 @@ from engines.base import BaseEngine, QueueingEngine
 from engines.errors import EngineError
 from engines.null_engine import NullEngine
 from hoiclip.errors import InputError
+from hoiclip.loading import load_model
 from hoiclip.types import Canvas, Outputs
-from hoiclip.weights import load_model
 from stream.decode.sources import SourceSettings
 from stream.events.schema import Event, comparable
 from stream.ingest.batcher import Batch, FrameBatcher
@@ -269,7 +269,7 @@ def test_a_file_gives_the_same_events_through_an_engine_that_works_on_its_own(
 ) -> None:
     loaded, canvas, clip = load_model(tiny_model_path), Canvas(64, 112), make_clip(seconds=2.0)
     head = Head(loaded.classifier(), loaded.fingerprint, min_pair_score=0.05)
-    constant = NullEngine(loaded.model.config, canvas, pairs=3)
+    constant = NullEngine(loaded.config, canvas, pairs=3)
 
     def follow_the_light(frames: NDArray[np.uint8]) -> Outputs[NDArray[np.float32]]:
         outputs = constant.infer(frames)

@@ -14,8 +14,8 @@ import pytest
 from numpy.typing import NDArray
 
 from engines.null_engine import NullEngine
+from hoiclip.loading import load_model
 from hoiclip.types import Canvas, Outputs
-from hoiclip.weights import load_model
 from stream.decode.sources import SourceSettings
 from stream.events.schema import Event, comparable
 from stream.ingest.batcher import FrameBatcher
@@ -50,7 +50,7 @@ def head(tiny_model_path: Path) -> Head:
 
 
 def run_file(tiny_model_path: Path, head: Head, clip: Path, max_batch: int) -> tuple[list[Event], int]:
-    config = load_model(tiny_model_path).model.config
+    config = load_model(tiny_model_path).config
     run = SourceRun("clip", "run", head, source_tracker("clip", head.classifier, EAGER))
     events: list[Event] = []
     source = SourceSettings(id="clip", url=str(clip), kind="file", canvases=(CANVAS,), target_fps=None)
@@ -86,7 +86,7 @@ def test_an_engine_that_fails_stops_the_run_with_its_own_error(
         def _run(self, frames: NDArray[np.uint8]) -> Outputs[NDArray[np.float32]]:
             raise RuntimeError("the engine broke")
 
-    config = load_model(tiny_model_path).model.config
+    config = load_model(tiny_model_path).config
     run = SourceRun("clip", "run", head, source_tracker("clip", head.classifier, EAGER))
     source = SourceSettings(id="clip", url=str(make_clip()), kind="file", canvases=(CANVAS,), target_fps=None)
     started = time.monotonic()
@@ -101,7 +101,7 @@ def test_an_engine_that_fails_stops_the_run_with_its_own_error(
 def test_a_publisher_that_fails_stops_the_run_with_its_own_error(
     tiny_model_path: Path, head: Head, make_clip: Callable[..., Path]
 ) -> None:
-    config = load_model(tiny_model_path).model.config
+    config = load_model(tiny_model_path).config
     run = SourceRun("clip", "run", head, source_tracker("clip", head.classifier, EAGER))
     source = SourceSettings(
         id="clip", url=str(make_clip(seconds=4.0)), kind="file", canvases=(CANVAS,), target_fps=None

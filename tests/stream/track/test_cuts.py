@@ -14,8 +14,8 @@ import pytest
 from numpy.typing import NDArray
 
 from engines.null_engine import NullEngine
+from hoiclip.loading import load_model
 from hoiclip.types import Canvas
-from hoiclip.weights import load_model
 from stream.decode.sources import SourceSettings
 from stream.events.schema import Event, InteractionEvent
 from stream.ingest.batcher import FrameBatcher
@@ -121,7 +121,7 @@ def test_a_cut_in_a_recording_closes_what_was_going_on_and_a_flash_does_not(
         found: list[Event] = []
         with (
             SourceSupervisor([source]) as supervisor,
-            EnginePool(lambda size: NullEngine(loaded.model.config, size, pairs=2)) as engines,
+            EnginePool(lambda size: NullEngine(loaded.config, size, pairs=2)) as engines,
         ):
             batcher = FrameBatcher(supervisor, 4, 0.02)
             Pipeline(batcher=batcher, engines=engines, sources={"film": run}, publish=found.append).run(

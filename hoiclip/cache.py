@@ -1,4 +1,4 @@
-"""Where compiled graphs are kept: one folder a build, named by everything that it depends on."""
+"""What can be made again: where it is kept, and builds by everything that they depend on."""
 
 from __future__ import annotations
 
@@ -10,9 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hoiclip.classifier import cache_directory
+from platformdirs import user_cache_path
 
 _FACTS = "facts.json"
+
+
+def cache_directory() -> Path:
+    """Return where classifiers and engines are cached: ``HOISTREAM_CACHE`` or the user's cache directory."""
+    return Path(os.environ.get("HOISTREAM_CACHE") or user_cache_path("hoistream"))
 
 
 @dataclass(frozen=True)
@@ -74,13 +79,3 @@ class BuildCache:
         freed = sum(file.stat().st_size for file in self.root.rglob("*") if file.is_file())
         shutil.rmtree(self.root, ignore_errors=True)
         return freed
-
-
-def file_hash(*paths: Path) -> str:
-    """Return the SHA-256 of files one after the other, its first 32 hex digits."""
-    digest = hashlib.sha256()
-    for path in paths:
-        with path.open("rb") as file:
-            while block := file.read(1 << 22):
-                digest.update(block)
-    return digest.hexdigest()[:32]

@@ -12,34 +12,33 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from engines.cache import BuildCache
-from engines.errors import EngineError, EngineUnavailableError
-from engines.torch_engine import fold_batch_norm
-from hoiclip.types import Canvas, Outputs
+from hoiclip.cache import BuildCache
+from hoiclip.errors import HoistreamError, InputError
+from hoiclip.folding import fold_batch_norm
+from hoiclip.types import BORDERS, Canvas, Outputs
 
 if TYPE_CHECKING:
     from hoiclip.model import HoiClip
-    from hoiclip.weights import LoadedModel
+    from hoiclip.weights import TorchModel
 
 logger = logging.getLogger(__name__)
-BORDERS = ("projected", "memory", "clip_tokens")  # values inside the graph that end a group of layers; see Features
 OPSET = 20
 LARGEST_BATCH = 64
 _REVISION = 4  # raise when the exported graph changes for the same weights
 
 
-def export(loaded: LoadedModel, canvas: Canvas, cache_dir: Path | None = None) -> Path:
+def export(loaded: TorchModel, canvas: Canvas, cache_dir: Path | None = None) -> Path:
     """Return the ONNX file of a model and canvas, exporting it unless it is cached; weights lie beside it.
 
     Input `frames` uint8 [B, H, W, 3] with 1 <= B <= 64; outputs are named by the fields of `hoiclip.types.Outputs`,
     values between groups of layers by `BORDERS`.
-    Raises EngineUnavailableError without onnx, and EngineError when the exported graph is not what engines need.
+    Raises InputError without onnx, and HoistreamError when the exported graph is not what engines need.
     """
     try:
         import onnx
         import onnxscript  # noqa: F401
     except ImportError as error:
-        raise EngineUnavailableError("export: onnx is not installed; pip install 'hoistream[engines]'") from error
+        raise InputError("export: onnx is not installed; pip install 'hoistream[torch]'") from error
     cache = BuildCache(cache_dir)
     facts = {
         "kind": "onnx",
@@ -73,8 +72,8 @@ class _Named(nn.Module):
         return (*self.model.heads(features, last_only=True), *(getattr(features, name) for name in BORDERS))
 
 
-def _export(loaded: LoadedModel, canvas: Canvas, path: Path) -> None:
-    model = fold_batch_norm(loaded.model)
+def _export(loaded: TorchModel, canvas: Canvas, path: Path) -> None:
+    model = fold_batch_norm(loaded.module)
     frames = torch.zeros(2, canvas.height, canvas.width, 3, dtype=torch.uint8)
     batch = torch.export.Dim("batch", min=1, max=LARGEST_BATCH)
     # one eager run fills the cached crop matrices and positions with real values, which tracing would take for fakes
@@ -92,7 +91,7 @@ def _export(loaded: LoadedModel, canvas: Canvas, path: Path) -> None:
             verbose=False,
         )
         if exported is None:
-            raise EngineError("export: torch.onnx returned nothing; update torch and onnxscript")
+            raise HoistreamError("export: torch.onnx returned nothing; update torch and onnxscript")
         exported.save(str(path), external_data=True)
     _hide_borders(path)
 
@@ -108,19 +107,19 @@ def _hide_borders(path: Path) -> None:
 
 
 def check(path: Path) -> None:
-    """Raise EngineError unless the graph uses its frames, has no control flow and keeps LayerNormalization whole."""
+    """Raise HoistreamError unless the graph uses its frames, has no control flow and keeps LayerNormalization whole."""
     import onnx
 
     graph: Any = onnx.load(str(path), load_external_data=False).graph
     names = {node.op_type for node in graph.node}
     if control := names & {"If", "Loop", "Scan"}:
-        raise EngineError(f"{path}: control flow in the graph: {sorted(control)}")
+        raise HoistreamError(f"{path}: control flow in the graph: {sorted(control)}")
     if not any("frames" in node.input for node in graph.node):
-        raise EngineError(f"{path}: the frames are not used by the graph")
+        raise HoistreamError(f"{path}: the frames are not used by the graph")
     if "LayerNormalization" not in names:
-        raise EngineError(f"{path}: LayerNormalization was decomposed")
+        raise HoistreamError(f"{path}: LayerNormalization was decomposed")
     values = {name for node in graph.node for name in node.output}
     if missing := [name for name in BORDERS if name not in values]:
-        raise EngineError(f"{path}: the graph has no value named {', '.join(missing)}")
+        raise HoistreamError(f"{path}: the graph has no value named {', '.join(missing)}")
     if [output.name for output in graph.output] != list(Outputs._fields):
-        raise EngineError(f"{path}: outputs are {[output.name for output in graph.output]}")
+        raise HoistreamError(f"{path}: outputs are {[output.name for output in graph.output]}")
