@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 import json
 import re
 import zipfile
@@ -16,6 +15,8 @@ import yaml
 
 from hoiclip.classifier import TaughtRow, TextClassifier
 from hoiclip.errors import InputError
+from hoiclip.files import replacing, write_whole
+from hoiclip.hashes import short_hash
 from hoiclip.loaded import LoadedModel
 from hoiclip.vocabulary import DeploymentVocabulary, load_deployment, templates_of
 from hoiclip.yaml_lines import ConfigError, load_config_lines
@@ -73,7 +74,7 @@ def lesson_folder(vocabulary: Path) -> Path:
 def load_lessons(vocabulary: Path) -> tuple[Lesson, ...]:
     """Return the newest version of every lesson of `vocabulary`, by name. Raises InputError for a damaged file."""
     newest: dict[str, Lesson] = {}
-    for path in sorted(lesson_folder(vocabulary).glob("*.npz")):
+    for path in _files(vocabulary):
         lesson = _read(path)
         if lesson.row.name not in newest or lesson.version > newest[lesson.row.name].version:
             newest[lesson.row.name] = lesson
@@ -98,14 +99,11 @@ def store_lesson(vocabulary: Path, lesson: Lesson) -> Path:
         "examples": list(lesson.examples),
     }
     text = _with_entry(vocabulary, row.name)  # before anything is written: the vocabulary may be unusable
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{_slug(row.name)}.v{version}.npz"
-    part = path.with_name(f"{path.name}.part")
-    with part.open("wb") as file:
-        np.savez(file, facts=json.dumps(facts), text=row.text, verb_text=row.verb_text, embedding=row.embedding)
-    part.replace(path)
+    with replacing(path) as part:
+        np.savez(part, facts=json.dumps(facts), text=row.text, verb_text=row.verb_text, embedding=row.embedding)
     if text is not None:
-        _write(vocabulary, text)
+        write_whole(vocabulary, text)
     return path
 
 
@@ -115,13 +113,13 @@ def remove_lesson(vocabulary: Path, name: str) -> int:
     Raises InputError for an unknown name, with the ones there are.
     """
     wanted = " ".join(name.split())
-    versions = [p for p in sorted(lesson_folder(vocabulary).glob("*.npz")) if _read(p).row.name == wanted]
+    versions = [path for path in _files(vocabulary) if _read(path).row.name == wanted]
     if not versions:
         known = ", ".join(f"`{lesson.row.name}`" for lesson in load_lessons(vocabulary)) or "none"
         raise InputError(f"{vocabulary}: nothing called `{wanted}` was taught; there are: {known}")
     text = _without_entry(vocabulary, wanted)
     if text is not None:
-        _write(vocabulary, text)
+        write_whole(vocabulary, text)
     for path in versions:
         path.unlink()
     folder = lesson_folder(vocabulary)
@@ -130,9 +128,14 @@ def remove_lesson(vocabulary: Path, name: str) -> int:
     return len(versions)
 
 
+def _files(vocabulary: Path) -> list[Path]:
+    """Return the lessons' files; what an interrupted write left is none."""
+    return sorted(p for p in lesson_folder(vocabulary).glob("*.npz") if not p.stem.endswith(".part"))
+
+
 def _slug(name: str) -> str:
     words = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:48] or "lesson"
-    return f"{words}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
+    return f"{words}-{short_hash(name)[:6]}"
 
 
 def _read(path: Path) -> Lesson:
@@ -232,9 +235,3 @@ def _leaves(node: yaml.Node) -> Iterator[yaml.Node]:
             yield from _leaves(child)
     else:
         yield node
-
-
-def _write(path: Path, text: str) -> None:
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from hoiclip.errors import InputError
+from hoiclip.files import write_whole
 from hoiclip.synthetic.scene import Split
 
 SEEDS_A_RUN = 100_000  # so that runs of neighbouring seeds share nothing
-Progress = Callable[[int], None]
+Progress = Callable[[int], None]  # gets how many are done
 
 
 def seed_of(seed: int, index: int) -> int:
@@ -42,9 +43,9 @@ def write_videos(
     out.mkdir(parents=True, exist_ok=True)
     paths = [out / f"video_{index:04d}.mp4" for index in range(count)]
     jobs = [(path, seed_of(seed, index), seconds, height, width, split) for index, path in enumerate(paths)]
-    for _ in _each(_video, jobs, workers):
+    for done, _ in enumerate(_each(_video, jobs, workers), 1):
         if progress is not None:
-            progress(1)
+            progress(done)
     return paths
 
 
@@ -66,10 +67,10 @@ def write_pictures(
     for record in _each(_picture, jobs, workers):
         records.append(record)
         if progress is not None:
-            progress(1)
+            progress(len(records))
     records.sort(key=lambda record: str(record["file_name"]))
     path = out / "annotations.json"
-    path.write_text(json.dumps(records, separators=(",", ":")) + "\n", encoding="utf-8")
+    write_whole(path, json.dumps(records, separators=(",", ":")) + "\n")
     return path
 
 

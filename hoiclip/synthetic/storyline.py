@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
-from hoiclip.synthetic.acts import Act, Stage, draw_alone, perform, stand, walk_by
+from hoiclip.synthetic.acts import Act, Stage, draw_alone, perform, walk_by
 from hoiclip.synthetic.brush import Brush, Colour, Extent
 from hoiclip.synthetic.person import Look, Person, standing_hip, walking
 
@@ -110,21 +110,6 @@ def _with_legs(act: Act, name: str, stage: Stage) -> Act:
 def shown(cast: Cast, act: Act, name: str) -> list[Shown]:
     """Return both parts of an act that was drawn."""
     return [Shown(cast.human, "person", act.person.extent), Shown(cast.thing, name.split(" ")[1], act.object_extent)]
-
-
-class Standing:
-    """Somebody who does nothing, from the first frame to the last."""
-
-    def __init__(self, cast: Cast, x: float) -> None:
-        self.cast, self.x, self.ground = cast, x, cast.ground
-
-    def draw(self, brush: Brush, t_s: float) -> tuple[list[Shown], list[Doing]]:
-        """Draw the state at `t_s`."""
-        c = self.cast
-        person = stand(Stage(c.look, self.x, c.ground, c.facing, 0.3 * t_s, c.paint))
-        person.draw_far(brush)
-        person.draw_near(brush)
-        return [Shown(c.human, "person", person.extent)], []
 
 
 class Unused:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hoiclip.errors import InputError
+from hoiclip.files import replacing, write_whole
 from hoiclip.synthetic.clip import Clip, plan_clip
 from hoiclip.synthetic.scene import Split, visible_box, with_implied
 
@@ -67,36 +68,36 @@ def render(
         raise InputError(f"a video of {seconds} s at {fps} frames a second has no frame")
     frames: list[dict[str, Any]] = []
     seen: dict[Pair, list[int]] = defaultdict(list)
-    part = path.with_name(f"{path.name}.part")
-    with av.open(str(part), "w", format="mp4", options={"movflags": "+faststart"}) as container:
-        stream = container.add_stream("libx264", rate=fps)
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.time_base = Fraction(1, fps)
-        # x264's macroblock tree reads memory that it never set: without it equal frames give equal files
-        stream.options = {
-            "crf": str(crf), "preset": preset, "threads": "1", "g": str(2 * fps), "x264-params": "mbtree=0",
-        }  # fmt: skip
-        for index in range(num_frames):
-            image, facts = _frame(clip, index, fps, height, width, seen)
-            frames.append(facts)
-            picture = av.VideoFrame.from_ndarray(image, format="rgb24")
-            picture.pts, picture.time_base = index, Fraction(1, fps)
-            container.mux(stream.encode(picture))
-            if progress is not None:
-                progress(1)
-        container.mux(stream.encode(None))
-    annotation = {
-        "video": path.name,
-        "width": width,
-        "height": height,
-        "fps": fps,
-        "num_frames": num_frames,
-        "seed": clip.seed,
-        "interactions": _intervals(seen, fps),
-        "frames": frames,
-    }
-    path.with_suffix(".json").write_text(json.dumps(annotation, separators=(",", ":")) + "\n", encoding="utf-8")
-    part.replace(path)  # last: a video that exists has its annotation
+    with replacing(path) as part:
+        with av.open(str(part), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+            stream = container.add_stream("libx264", rate=fps)
+            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+            stream.time_base = Fraction(1, fps)
+            # x264's macroblock tree reads memory that it never set: without it equal frames give equal files
+            stream.options = {
+                "crf": str(crf), "preset": preset, "threads": "1", "g": str(2 * fps), "x264-params": "mbtree=0",
+            }  # fmt: skip
+            for index in range(num_frames):
+                image, facts = _frame(clip, index, fps, height, width, seen)
+                frames.append(facts)
+                picture = av.VideoFrame.from_ndarray(image, format="rgb24")
+                picture.pts, picture.time_base = index, Fraction(1, fps)
+                container.mux(stream.encode(picture))
+                if progress is not None:
+                    progress(1)
+            container.mux(stream.encode(None))
+        annotation = {
+            "video": path.name,
+            "width": width,
+            "height": height,
+            "fps": fps,
+            "num_frames": num_frames,
+            "seed": clip.seed,
+            "interactions": _intervals(seen, fps),
+            "frames": frames,
+        }
+        # first: a video that exists has its annotation
+        write_whole(path.with_suffix(".json"), json.dumps(annotation, separators=(",", ":")) + "\n")
     return annotation
 
 

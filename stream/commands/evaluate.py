@@ -113,25 +113,18 @@ def model(
 
     Example: hoistream synth --seed 9001 --pictures 300 --out test && hoistream eval model --pictures test/pictures
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
     from hoiclip.evaluation.models import evaluate_model
+    from stream.commands.support.progress import Counters
     from stream.run.config import EngineConfig
     from stream.run.engines import engine_pool
     from stream.run.models import open_model
 
     loaded = open_model(model)
-    console = Console(stderr=True)
-    with (
-        engine_pool(loaded, EngineConfig()) as engines,
-        Progress(console=console, disable=not console.is_terminal) as bar,
-    ):
-        task = bar.add_task("pictures")
+    with engine_pool(loaded, EngineConfig()) as engines, Counters() as counters:
         result = evaluate_model(
             loaded, loaded.look(engines.infer), pictures, enhancement=enhancement,
             verb_classifier=verb_classifier, limit=limit,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=lambda done, total: counters.update("pictures", done, total),
         )  # fmt: skip
     about = {"model": loaded.fingerprint, "enhancement": enhancement, "verb_classifier": verb_classifier}
     _print(result.summary() | about, result.per_class() if as_json else None, as_json)

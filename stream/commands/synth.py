@@ -42,11 +42,9 @@ def synth(
     Example: hoistream synth --seed 7 --videos 3 --pictures 50 --out world, then hoistream batch world --out results and
     hoistream eval events --predictions results --annotations world
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from hoiclip.errors import InputError
     from hoiclip.synthetic.dataset import write_pictures, write_videos
+    from stream.commands.support.progress import Counters
 
     if not videos and not pictures:
         raise InputError("nothing to draw: give --videos K, --pictures M or both")
@@ -54,11 +52,8 @@ def synth(
         raise InputError(f"--height {height}: expected a multiple of 8, so that width and height are even")
     if out.exists() and not out.is_dir():
         raise InputError(f"--out {out}: a file is in the way; give a folder")
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+    with Counters() as counters:
         if videos:
-            task = bar.add_task("videos", total=videos)
             write_videos(
                 out,
                 seed,
@@ -68,17 +63,16 @@ def synth(
                 width=height * 7 // 4,
                 split="test" if split is SplitName.test else "train",
                 workers=workers,
-                progress=lambda n: bar.advance(task, n),
+                progress=lambda done: counters.update("videos", done, videos),
             )
         if pictures:
-            drawn = bar.add_task("pictures", total=pictures)
             write_pictures(
                 out / "pictures",
                 seed,
                 pictures,
                 split="train" if split is SplitName.train else "test",
                 workers=workers,
-                progress=lambda n: bar.advance(drawn, n),
+                progress=lambda done: counters.update("pictures", done, pictures),
             )
     parts = [f"{videos} videos of {seconds:g} s"] * bool(videos) + [f"{pictures} pictures"] * bool(pictures)
     typer.echo(f"{out}: {' and '.join(parts)}, seed {seed}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -93,7 +94,7 @@ def test_a_batch_equals_its_frames_one_by_one(published: tuple[HoiClip, TrainedH
         assert float((value - expected).abs().max()) < 1e-3, field  # other convolution kernels for other batches
 
 
-def test_all_padding_and_one_pixel_are_handled(tiny_loaded: object) -> None:
+def test_all_padding_and_one_pixel_are_handled(tiny_loaded: Any) -> None:
     model = tiny_loaded.module
     size = model.config.clip.image_size
     with torch.inference_mode():
@@ -110,6 +111,19 @@ def test_a_wrong_array_fails_and_an_unknown_one_is_not_passed_over(capsys: pytes
     assert not parity.Line("single/new_array", float("nan"), 2e-4).ok
     assert parity.main(["missing.json", "missing.npz"]) == 2
     assert "missing.npz: cannot be read" in capsys.readouterr().err
+
+
+def test_classifier_rows_are_compared_in_a_file_that_holds_no_tokens(tiny_loaded: Any) -> None:
+    model, classifiers = tiny_loaded.module, tiny_loaded.heads
+    for count in (4, 7):
+        right = {"text/hoi_classifier_rows": classifiers.text_embedding[:count]}
+        (line,) = parity.compare(model, classifiers, right)
+        assert line.ok and line.error == 0.0
+    wrong = {"text/hoi_classifier_rows": classifiers.text_embedding[1:5]}
+    (line,) = parity.compare(model, classifiers, wrong)
+    assert line.error > 1e-3 and not line.ok
+    missing = {"text/hoi_classifier_rows": np.zeros((31, 128), np.float32)}  # more rows than there are interactions
+    assert not next(parity.compare(model, classifiers, missing)).ok
 
 
 def test_the_filled_weights_are_a_pure_function_of_their_names() -> None:

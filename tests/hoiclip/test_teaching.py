@@ -11,7 +11,7 @@ from hoiclip.errors import InputError
 from hoiclip.lessons import Lesson, load_lessons, open_vocabulary, remove_lesson, store_lesson
 from hoiclip.loaded import LoadedModel
 from hoiclip.postprocess import sigmoid
-from hoiclip.teaching import teach_row
+from hoiclip.teaching import _average_precision, teach_row
 from hoiclip.types import Outputs
 
 EMBED, QUERIES, OBJECTS = 48, 10, 3
@@ -85,6 +85,28 @@ def test_one_example_without_background_still_gives_a_finite_row() -> None:
     assert taught.num_frames == 1
 
 
+def test_the_expected_precision_is_high_for_clear_examples_and_low_for_examples_that_show_nothing() -> None:
+    stage = Stage(3)
+    trained, text = heads(stage), unit(stage.rng.normal(size=EMBED))
+    background = [stage.frames(10, doing=False)]
+    clear = teach_row("wave", [stage.frames(6, doing=True) for _ in range(5)], background, trained, text)
+    nothing = teach_row("wave", [stage.frames(6, doing=False) for _ in range(5)], background, trained, text)
+    assert clear.expected_ap is not None and nothing.expected_ap is not None
+    assert 0.8 < clear.expected_ap[0] <= clear.expected_ap[1] <= 1
+    assert nothing.expected_ap[0] < 0.75 < 0.9 < clear.expected_ap[0]
+    two = teach_row("wave", [stage.frames(6, doing=True) for _ in range(2)], background, trained, text)
+    assert two.expected_ap is None  # the next example cannot be judged from two
+
+
+def test_average_precision_equals_a_slow_count() -> None:
+    rng = np.random.default_rng(0)
+    positive, negative = rng.normal(1, 1, 13).round(1), rng.normal(0, 1, 40).round(1)  # rounded: there are ties
+    total = 0.0
+    for hits, score in enumerate(sorted(positive, reverse=True), 1):
+        total += hits / (hits + sum(value >= score for value in negative))
+    assert _average_precision(positive, negative) == pytest.approx(total / 13)
+
+
 def lesson(name: str, embed: int = 4, fingerprint: str = "abc") -> Lesson:
     row = np.arange(embed, dtype=np.float32)
     return Lesson(TaughtRow(name, row, row + 1, 2, row + 2, -0.5), fingerprint, ("a.mp4 1-2 s",))
@@ -139,6 +161,14 @@ def test_a_damaged_lesson_is_named(tmp_path: Path, damage: bytes | None) -> None
     stored.write_bytes(stored.read_bytes()[:200] if damage is None else damage)
     with pytest.raises(InputError, match=stored.name):
         load_lessons(path)
+
+
+def test_what_an_interrupted_write_left_is_no_lesson(tmp_path: Path) -> None:
+    path = tmp_path / "my.yaml"
+    path.write_text(BLOCK)
+    stored = store_lesson(path, lesson("waving"))
+    stored.with_name(f"{stored.stem}.part.npz").write_bytes(b"PK half a file")
+    assert [found.row.name for found in load_lessons(path)] == ["waving"]
 
 
 def test_a_taught_row_reaches_the_classifier_and_another_model_is_refused(
