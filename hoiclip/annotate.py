@@ -38,6 +38,8 @@ class DrawnPair:
     object_box_xyxy: Sequence[float]
     labels: tuple[str, ...]  # such as "ride bicycle 0.87", best first; empty draws no plate
     colour: int = 0  # any number, such as the pair's id; equal numbers give equal colours
+    opacity: float = 1.0  # in [0, 1]; 0 draws nothing
+    is_dashed: bool = False  # the boxes as dashes: where it was last seen
 
 
 def draw_pairs(image: Picture, pairs: Sequence[DrawnPair]) -> Picture:
@@ -49,11 +51,17 @@ def draw_pairs(image: Picture, pairs: Sequence[DrawnPair]) -> Picture:
     canvas = np.ascontiguousarray(image).copy()
     height, width = canvas.shape[:2]
     line = max(1, round(min(height, width) / 300))
-    for pair in reversed(pairs):
-        _draw_boxes(canvas, pair, line)
+    shown = [pair for pair in pairs if pair.opacity > 0]
+    for pair in reversed(shown):
+        if pair.opacity < 1:
+            above = canvas.copy()
+            _draw_boxes(above, pair, line)
+            _blend(canvas, above, pair.opacity)
+        else:
+            _draw_boxes(canvas, pair, line)
     taken: list[Rect] = []
     size = max(_SMALLEST_PX + 2, round(min(height, width) / 26))
-    for pair in pairs:
+    for pair in shown:
         if pair.labels:
             _draw_label(canvas, pair, size, taken)
     return canvas
@@ -63,24 +71,37 @@ def _draw_boxes(canvas: Picture, pair: DrawnPair, line: int) -> None:
     colour = PALETTE[pair.colour % len(PALETTE)]
     human, thing = _rect(pair.human_box_xyxy, canvas), _rect(pair.object_box_xyxy, canvas)
     start, end = _centre(human), _centre(thing)
+    dash = 6 * line if pair.is_dashed else 0
     # Dark below, colour above: visible on any background. The human's box is the thick one.
     for extra, paint in ((max(2, line), _DARK), (0, colour)):
         _draw_stroke(canvas, start, end, line + extra, paint)
-        _draw_outline(canvas, human, 2 * line + extra, paint)
-        _draw_outline(canvas, thing, line + extra, paint)
+        _draw_outline(canvas, human, 2 * line + extra, paint, dash)
+        _draw_outline(canvas, thing, line + extra, paint, dash)
         for point in (start, end):
             _draw_stroke(canvas, point, point, 4 * line + extra, paint)
 
 
-def _draw_outline(canvas: Picture, box: Rect, width: int, colour: tuple[int, int, int]) -> None:
-    """Paint the four sides of a box, `width` px centred on its edges."""
+def _draw_outline(canvas: Picture, box: Rect, width: int, colour: tuple[int, int, int], dash: int) -> None:
+    """Paint the four sides of a box, `width` px centred on its edges, as dashes of `dash` px where that is above 0."""
     left, top, right, bottom = box
     before, after = width // 2, width - width // 2
     outer = (max(left - before, 0), max(top - before, 0), right + after, bottom + after)
-    canvas[outer[1] : top + after, outer[0] : outer[2]] = colour
-    canvas[max(bottom - before, 0) : outer[3], outer[0] : outer[2]] = colour
-    canvas[outer[1] : outer[3], outer[0] : left + after] = colour
-    canvas[outer[1] : outer[3], max(right - before, 0) : outer[2]] = colour
+    columns, rows = (_dashes(*ends, dash) for ends in ((outer[0], outer[2]), (outer[1], outer[3])))
+    for side in (canvas[outer[1] : top + after], canvas[max(bottom - before, 0) : outer[3]]):
+        side[:, outer[0] : outer[2]][:, columns[: canvas.shape[1] - outer[0]]] = colour
+    for side in (canvas[:, outer[0] : left + after], canvas[:, max(right - before, 0) : outer[2]]):
+        side[outer[1] : outer[3]][rows[: canvas.shape[0] - outer[1]]] = colour
+
+
+def _dashes(start: int, end: int, dash: int) -> NDArray[np.bool_]:
+    """Return [end - start]: where along a side something is painted; everywhere without a `dash`."""
+    places = np.arange(start, end)
+    return places // dash % 2 == 0 if dash else np.ones(len(places), np.bool_)
+
+
+def _blend(below: Picture, above: Picture, opacity: float) -> None:
+    """Mix `above` into `below`, in place."""
+    below[:] = (below + np.float32(opacity) * (above.astype(np.float32) - below) + np.float32(0.5)).astype(np.uint8)
 
 
 def _draw_stroke(
@@ -125,7 +146,7 @@ def _draw_label(canvas: Picture, pair: DrawnPair, size: int, taken: list[Rect]) 
         place = _free_place(plate.shape[:2], (height, width), human, thing, taken)
         if place is not None:
             left, top, right, bottom = place
-            canvas[top:bottom, left:right] = plate
+            _blend(canvas[top:bottom, left:right], plate, pair.opacity)
             taken.append(place)
             return
         if size <= _SMALLEST_PX:

@@ -41,7 +41,7 @@ def batch(
     For each video NAME: NAME.events.jsonl, NAME.events.parquet, NAME.timeline.png and, with --annotated,
     NAME.annotated.mp4. Exit code 1 when a video failed; the others are done all the same.
 
-    Example: hoistream batch recordings/ --out results --annotated
+    Example: hoistream batch recordings/ --model hoiclip-hico --out results --annotated
     """
     import json
     from contextlib import ExitStack
@@ -49,11 +49,12 @@ def batch(
 
     from hoiclip.errors import HoistreamError
     from hoiclip.lessons import open_vocabulary
-    from stream.commands.support.progress import Progress
+    from stream.commands.support.batch_progress import BatchProgress
     from stream.commands.support.signals import stop_on_signals
     from stream.publish.publisher import Publisher
-    from stream.recordings.batch_job import BatchJob, BatchSettings, VideoResult, write_summary
-    from stream.recordings.media import Video, find_videos
+    from stream.recordings.batch_job import BatchJob, BatchSettings
+    from stream.recordings.media import find_videos
+    from stream.recordings.summary import summary_rows, write_summary
     from stream.run.canvases import canvases_of, parse_canvases
     from stream.run.config import EngineConfig, TrackerConfig
     from stream.run.models import open_model
@@ -76,28 +77,17 @@ def batch(
         stop = stack.enter_context(stop_on_signals())
         publisher = stack.enter_context(Publisher(sink)) if sink else None
         publish = partial(publisher.publish, stop=stop) if publisher else None
-        bar = stack.enter_context(Progress(len(videos)))
-
-        def progress(video: Video, done_s: float, length_s: float) -> None:
-            bar.part(video.path.name, done_s, length_s)
-
-        def done(result: VideoResult) -> None:
-            rate = f"{result.frames / result.seconds:.1f} frames/s" if result.seconds else ""
-            text = result.detail or f"{result.frames} frames, {result.events} events, {rate}"
-            bar.line(
-                f"{result.state}: {result.video.path.name}: {text}" if result.state != "failed" else f"failed: {text}"
-            )
-
-        results = BatchJob(loaded, head, settings, out, publish).run(videos, stop, progress, done)
+        bar = stack.enter_context(BatchProgress(len(videos)))
+        results = BatchJob(loaded, head, settings, out, publish).run(videos, stop, bar.progress, bar.done)
         if publisher is not None:
             publisher.flush(timeout_s=10.0)
     write_summary(out, results)
     if as_json:
-        typer.echo(json.dumps([{**r.__dict__, "video": str(r.video.path), "name": r.video.name} for r in results]))
+        typer.echo(json.dumps(summary_rows(results)))
     failed = [r for r in results if r.state == "failed"]
     if failed:
         raise HoistreamError(
             f"{len(failed)} of {len(videos)} videos failed: {', '.join(r.video.path.name for r in failed)}"
         )
-    if len(results) < len(videos) or any(r.state == "stopped" for r in results):
+    if any(r.state in ("stopped", "waiting") for r in results):
         raise HoistreamError("stopped before the end; run the same command to go on")

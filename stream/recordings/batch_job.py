@@ -2,31 +2,47 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from hoiclip.loaded import LoadedModel
+from hoiclip.errors import HoistreamError, InputError
 from hoiclip.types import Canvas
 from stream.decode.sources import SourceSettings
-from stream.events.schema import Event, comparable
+from stream.events.schema import Event
 from stream.ingest.batcher import FrameBatcher
+from stream.ingest.coverage import Coverage
 from stream.ingest.supervisor import SourceSupervisor
 from stream.recordings.media import Video
 from stream.recordings.render import View, render_annotated
-from stream.recordings.results import ResultPaths, is_done, write_results
+from stream.recordings.results import Receipt, ResultPaths, finished, write_results
 from stream.run.config import EngineConfig
+from stream.run.content import content_hash
 from stream.run.engines import engine_pool
-from stream.run.identity import recording_run_id
+from stream.run.identity import RunIdentity
 from stream.run.inference import EnginePool
 from stream.run.pipeline import Pipeline, StageTimes
 from stream.run.source_run import Head, SourceRun, source_tracker
-from stream.track.tracker import TrackerSettings
+from stream.track.lifecycle import TrackerSettings
+
+if TYPE_CHECKING:
+    from hoiclip.loaded import LoadedModel
+
+Stage = Literal["reading", "watching", "drawing"]
+VideoState = Literal["done", "failed", "skipped", "stopped", "waiting"]
+
+
+class Progress(NamedTuple):
+    """How far a video is."""
+
+    video: Video
+    stage: Stage  # "reading" its bytes for the hash, "watching" its frames, "drawing" the annotated video
+    done: float  # seconds of media; bytes while reading
+    total: float  # the same for all of it; 0 where that is unknown
 
 
 @dataclass(frozen=True)
@@ -45,12 +61,25 @@ class VideoResult:
     """How one video ended."""
 
     video: Video
-    state: str  # "done", "failed", "skipped" (an earlier run finished it), "stopped"
+    state: VideoState  # "skipped": an earlier run finished it, whose numbers these are; "waiting": its turn never came
     detail: str = ""  # one line where it failed
     frames: int = 0
     dropped: int = 0
     events: int = 0
     seconds: float = 0.0  # wall
+
+
+@dataclass(frozen=True)
+class _Watched:
+    """What one pass over a video gave."""
+
+    events: list[Event]
+    views: list[View]
+    frames: int
+    length_s: float
+    coverage: Coverage
+    failed: str | None
+    is_whole: bool  # False when it was stopped before the end
 
 
 class BatchJob:
@@ -74,98 +103,154 @@ class BatchJob:
         self,
         videos: Sequence[Video],
         stop: threading.Event,
-        progress: Callable[[Video, float, float], None],
+        progress: Callable[[Progress], None],
         done: Callable[[VideoResult], None],
     ) -> list[VideoResult]:
-        """Process each video; `progress` gets (video, seconds done, seconds in all or 0 where unknown)."""
-        self._out.mkdir(parents=True, exist_ok=True)
+        """Process each video until `stop` is set; return a result for each, in order.
+
+        Raises InputError when `out` cannot be made, HoistreamError when results cannot be written: the other videos'
+        would share their fate.
+        """
+        try:
+            self._out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{self._out}: cannot be made: {error.strerror}; give a folder that can") from error
         results = []
         with engine_pool(self._loaded, self._settings.engine) as engines:
             for video in videos:
                 if stop.is_set():
-                    break
-                result = self._process(video, engines, stop, partial(progress, video))
+                    results.append(VideoResult(video, "waiting"))
+                    continue
+                result = self._process(video, engines, stop, progress)
                 results.append(result)
                 done(result)
         return results
 
     def _process(
-        self, video: Video, engines: EnginePool, stop: threading.Event, progress: Callable[[float, float], None]
+        self, video: Video, engines: EnginePool, stop: threading.Event, progress: Callable[[Progress], None]
     ) -> VideoResult:
-        settings, paths = self._settings, ResultPaths.of(self._out, video.name)
-        decisive = (
-            settings.tracker,
-            settings.target_fps,
-            settings.canvases,
-            settings.engine.kind,
-            settings.engine.precision,
-        )
+        annotated, paths = self._settings.annotated, ResultPaths.of(self._out, video.name)
         try:
-            run_id = recording_run_id(video.path, self._head, decisive)
-        except OSError as error:
-            return VideoResult(video, "failed", f"{video.path}: cannot be read: {error.strerror}")
-        if is_done(paths, run_id) and (paths.annotated.exists() or not settings.annotated):
-            return VideoResult(video, "skipped")
-        source = SourceSettings(
+            identity = self._identity(video, engines, progress)
+        except InputError as error:
+            return VideoResult(video, "failed", str(error))
+        before = finished(paths, identity.run_id, annotated=annotated)
+        if before is not None:
+            return VideoResult(video, "skipped", "", before.frames, before.dropped, before.events, before.seconds)
+        started = time.monotonic()
+        watched = self._watch(video, identity.run_id, engines, stop, progress)
+        if not watched.is_whole:
+            return VideoResult(video, "stopped", "stopped before its end; run the same command to do it")
+        receipt = self._receipt(video, identity, watched, engines, time.monotonic() - started)
+        if watched.failed is None or watched.events:
+            try:
+                if annotated and watched.views:
+                    draw = partial(_draw_progress, progress, video, watched.length_s)
+                    if not render_annotated(self._source(video), paths.annotated, watched.views, stop, progress=draw):
+                        return VideoResult(video, "stopped", "stopped while drawing; run the same command to do it")
+                write_results(paths, watched.events, title=video.path.name, receipt=receipt)
+            except OSError as error:
+                raise HoistreamError(
+                    f"{self._out}: results of {video.path.name} cannot be written: {error.strerror or error}"
+                ) from error
+        return VideoResult(
+            video,
+            "done" if watched.failed is None else "failed",
+            watched.failed or "",
+            watched.frames,
+            receipt.dropped,
+            len(watched.events),
+            receipt.seconds,
+        )
+
+    def _source(self, video: Video) -> SourceSettings:
+        settings = self._settings
+        return SourceSettings(
             id=video.name, url=str(video.path), kind="file", canvases=settings.canvases, target_fps=settings.target_fps
         )
-        tracker = source_tracker(video.name, self._head.classifier, settings.tracker)
+
+    def _identity(self, video: Video, engines: EnginePool, progress: Callable[[Progress], None]) -> RunIdentity:
+        """Return what decides the events; reads all of the video, unless its hash is known."""
+        size = video.path.stat().st_size if video.path.exists() else 0
+        read = 0
+
+        def seen(count: int) -> None:
+            nonlocal read
+            read += count
+            progress(Progress(video, "reading", read, size))
+
+        settings = self._settings
+        return RunIdentity.of(
+            content_hash(video.path, seen),
+            self._head,
+            engine=engines.name(settings.canvases[0]),
+            canvases=settings.canvases,
+            target_fps=settings.target_fps,
+            tracker=settings.tracker,
+        )
+
+    def _watch(
+        self,
+        video: Video,
+        run_id: str,
+        engines: EnginePool,
+        stop: threading.Event,
+        progress: Callable[[Progress], None],
+    ) -> _Watched:
+        settings = self._settings
+        events: list[Event] = []
         views: list[View] = []
-        on_pairs = (lambda *view: views.append(view)) if settings.annotated else None
-        run = SourceRun(video.name, run_id, self._head, tracker, on_pairs)
-        events: list[dict[str, Any]] = []
-        facts: dict[str, Any] = {}
+        length_s = 0.0  # as the file says
+
+        def heard(declared_s: object) -> None:
+            nonlocal length_s
+            length_s = float(declared_s) if isinstance(declared_s, int | float) else length_s
 
         def publish(event: Event) -> None:
-            events.append(comparable(event))
+            events.append(event)
             if self._sink is not None:
                 self._sink(event)
-            progress(event.media_time_s, float(facts.get("duration_s") or 0.0))
 
-        started = time.monotonic()
-        with SourceSupervisor([source]) as supervisor:
+        tracker = source_tracker(video.name, self._head.classifier, settings.tracker)
+        on_pairs = (lambda *view: views.append(view)) if settings.annotated else None
+        run = SourceRun(video.name, run_id, self._head, tracker, on_pairs)
+        with SourceSupervisor([self._source(video)]) as supervisor:
             pipeline = Pipeline(
                 batcher=FrameBatcher(supervisor, settings.engine.max_batch, settings.engine.max_wait_ms / 1000),
                 engines=engines,
                 sources={video.name: run},
                 publish=publish,
-                on_message=lambda message: facts.update(message.facts),
-                on_frame=lambda meta: progress(meta.pts_s, float(facts.get("duration_s") or 0.0)),
+                on_message=lambda message: heard(message.facts.get("duration_s")),
+                on_frame=lambda meta: progress(Progress(video, "watching", meta.pts_s, length_s)),
             )
             report = pipeline.run(stop)[video.name]
-            account = supervisor.coverage()[video.name]
+            coverage = supervisor.coverage()[video.name]
         self.times.merge(pipeline.times)
-        if stop.is_set() and not pipeline.finished:
-            return VideoResult(video, "stopped", "stopped before its end; run the same command to do it")
-        dropped = sum(account.dropped.values())
-        receipt = {
-            "job": run_id,
-            "video": str(video.path),
-            "frames": run.frames,
-            "dropped": dropped,
-            "length_s": round(run.last_s, 3),
-            "events": len(events),
-            "failed": report.failed,
-            "coverage": {
-                "seen": round(account.seen, 4),
-                "blind_s": round(account.blind_s, 3),
-                "gaps": account.num_gaps,
+        is_whole = pipeline.finished or not stop.is_set()
+        return _Watched(events, views, run.frames, max(run.last_s, length_s), coverage, report.failed, is_whole)
+
+    def _receipt(
+        self, video: Video, identity: RunIdentity, watched: _Watched, engines: EnginePool, seconds: float
+    ) -> Receipt:
+        coverage = watched.coverage
+        return Receipt(
+            job=identity.run_id if watched.failed is None else None,
+            identity=identity.record(),
+            video=str(video.path),
+            frames=watched.frames,
+            dropped=sum(coverage.dropped.values()),
+            length_s=round(watched.length_s, 3),
+            events=len(watched.events),
+            failed=watched.failed,
+            coverage={
+                "seen": round(coverage.seen, 4),
+                "blind_s": round(coverage.blind_s, 3),
+                "gaps": coverage.num_gaps,
             },
-            "engines": engines.names,
-        }
-        if report.failed is None or events:
-            if views:
-                render_annotated(source, paths.annotated, views)
-            length_s = max(run.last_s, float(facts.get("duration_s") or 0.0))
-            receipt = receipt if report.failed is None else {**receipt, "job": None}  # a failed video is tried again
-            write_results(paths, events, title=video.path.name, length_s=length_s, receipt=receipt)
-        state = "failed" if report.failed else "done"
-        return VideoResult(
-            video, state, report.failed or "", run.frames, dropped, len(events), time.monotonic() - started
+            engines=engines.names,
+            seconds=round(seconds, 3),
         )
 
 
-def write_summary(out: Path, results: Sequence[VideoResult]) -> None:
-    """Write ``summary.json``: one entry a video."""
-    rows = [{**result.__dict__, "video": str(result.video.path), "name": result.video.name} for result in results]
-    (out / "summary.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+def _draw_progress(progress: Callable[[Progress], None], video: Video, length_s: float, done_s: float) -> None:
+    progress(Progress(video, "drawing", done_s, length_s))

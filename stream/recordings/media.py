@@ -31,8 +31,10 @@ def find_videos(paths: Sequence[Path]) -> list[Video]:
     for path in paths:
         if path.is_dir():
             files += sorted(f for f in path.rglob("*") if f.suffix.lower() in VIDEO_SUFFIXES and f.is_file())
-        elif path.exists():
+        elif path.is_file():
             files.append(path)
+        elif path.exists():
+            raise InputError(f"{path}: neither a regular file nor a folder; pipes and devices cannot be processed")
         else:
             raise InputError(f"{path}: no such file or folder")
     files = list(dict.fromkeys(file.resolve() for file in files))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import threading
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -13,32 +14,56 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from hoiclip.annotate import DrawnPair, draw_pairs
+from hoiclip.files import replacing
 from stream.decode.frame_times import RecordingClock
 from stream.decode.opening import open_source
 from stream.decode.sources import SourceSettings
-from stream.track.tracker import PairView
+from stream.track.pairs import PairView
 
 View = tuple[float, list[PairView]]  # media time, what to draw from then on
 _HOLD_S = 1.0  # a view is drawn for at most this long
+_FADE_S = 1.0  # a pair that is not seen any more has faded after this long
 
 
 def render_annotated(
     settings: SourceSettings,
     target: Path,
     views: Sequence[View],
+    stop: threading.Event | None = None,
     *,
     max_width: int = 1280,
     progress: Callable[[float], None] | None = None,
-) -> None:
+) -> bool:
     """Write `target` (H.264 MP4) with the pairs of `views` drawn on every frame of the recording.
 
-    Frames keep their times; pictures wider than `max_width` px are scaled down. `progress` gets the media time.
+    Frames keep their times; pictures wider than `max_width` px are scaled down. A pair that is not seen is dashed, and
+    fades within a second. `progress` gets the media time. Returns False, with nothing written, when `stop` was set.
+    Raises OSError when the file cannot be written.
     """
-    times = [time for time, _ in views]
-    part = target.with_name(f"{target.stem}.part.mp4")
+    drawn = DrawnViews(views)
+    try:
+        with replacing(target) as part:
+            _write(settings, part, drawn, stop or threading.Event(), max_width, progress)
+    except _StoppedError:
+        return False
+    return True
+
+
+class _StoppedError(Exception):
+    """Drawing was stopped."""
+
+
+def _write(
+    settings: SourceSettings,
+    part: Path,
+    drawn: DrawnViews,
+    stop: threading.Event,
+    max_width: int,
+    progress: Callable[[float], None] | None,
+) -> None:
     container, stream = open_source(settings)
     clock = RecordingClock(_time_base(stream), stream.start_time, stream.average_rate)
-    with container, av.open(str(part), "w") as out:
+    with container, av.open(str(part), "w", format="mp4") as out:
         encoder: VideoStream | None = None
         last_tick = -1
         for packet in container.demux(stream):
@@ -47,9 +72,12 @@ def render_annotated(
             except av.FFmpegError:
                 continue  # the first pass has counted it
             for frame in frames:
+                if stop.is_set():
+                    raise _StoppedError
                 seconds = clock.at(frame.pts).media_s
                 picture = _upright(frame, max_width)
-                picture = draw_pairs(picture, _pairs_at(views, times, seconds, picture.shape[1], frame))
+                scale = picture.shape[1] / (frame.height if round(frame.rotation / 90) % 2 else frame.width)
+                picture = draw_pairs(picture, drawn.at(seconds, scale))
                 if encoder is None:
                     encoder = _encoder(out, picture, stream)
                 made = VideoFrame.from_ndarray(picture, format="rgb24").reformat(
@@ -62,7 +90,35 @@ def render_annotated(
                     progress(seconds)
         if encoder is not None:
             out.mux(encoder.encode(None))
-    part.replace(target)
+
+
+class DrawnViews:
+    """What to draw at any time, from what the tracker saw at some."""
+
+    def __init__(self, views: Sequence[View]) -> None:
+        self._times = [time for time, _ in views]
+        self._views: list[list[tuple[PairView, float]]] = []  # with the time at which the pair was last seen
+        seen_s: dict[int, float] = {}
+        for time, pairs in views:
+            seen_s = {pair.pair_id: time if pair.is_seen else seen_s.get(pair.pair_id, time) for pair in pairs}
+            self._views.append([(pair, seen_s[pair.pair_id]) for pair in pairs if pair.interactions])
+
+    def at(self, seconds: float, scale: float = 1.0) -> list[DrawnPair]:
+        """Return the pairs with open interactions at media time `seconds`, boxes times `scale`."""
+        index = bisect.bisect_right(self._times, seconds + 1e-6) - 1
+        if index < 0 or seconds - self._times[index] > _HOLD_S:
+            return []
+        return [
+            DrawnPair(
+                [v * scale for v in view.human_box_xyxy_px],
+                [v * scale for v in view.object_box_xyxy_px],
+                tuple(f"{name} {score:.2f}" for name, score in view.interactions),
+                view.pair_id,
+                1.0 if view.is_seen else max(0.0, 1.0 - (seconds - seen_s) / _FADE_S),
+                not view.is_seen,
+            )
+            for view, seen_s in self._views[index]
+        ]
 
 
 def _time_base(stream: VideoStream) -> Fraction:
@@ -87,23 +143,3 @@ def _upright(frame: VideoFrame, max_width: int) -> np.ndarray[tuple[int, ...], n
     scale = min(1.0, max_width / shown_width)
     pixels = frame.reformat(round(frame.width * scale), round(frame.height * scale), "rgb24").to_ndarray()
     return np.ascontiguousarray(np.rot90(pixels, turns))
-
-
-def _pairs_at(
-    views: Sequence[View], times: Sequence[float], seconds: float, drawn_width: int, frame: VideoFrame
-) -> list[DrawnPair]:
-    index = bisect.bisect_right(times, seconds + 1e-6) - 1
-    if index < 0 or seconds - times[index] > _HOLD_S:
-        return []
-    source_width = frame.height if round(frame.rotation / 90) % 2 else frame.width
-    scale = drawn_width / source_width
-    return [
-        DrawnPair(
-            [v * scale for v in view.human_box_xyxy_px],
-            [v * scale for v in view.object_box_xyxy_px],
-            tuple(f"{name} {score:.2f}" for name, score in view.interactions),
-            view.pair_id,
-        )
-        for view in views[index][1]
-        if view.interactions
-    ]

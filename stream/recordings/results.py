@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
+from hoiclip.files import replacing, write_whole
+from stream.events.schema import Event, InteractionEvent
+from stream.recordings.table import event_table
 from stream.recordings.timeline import Span, draw_timeline
 
 
@@ -27,73 +30,61 @@ class ResultPaths(NamedTuple):
         return cls(*(directory / f"{name}.{part}" for part in parts))
 
 
-def is_done(paths: ResultPaths, job: str) -> bool:
-    """Whether a video was finished by a job of the same fingerprint: same file, model, vocabulary and settings."""
-    try:
-        receipt = json.loads(paths.receipt.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(receipt, dict) and receipt.get("job") == job and paths.events.exists() and paths.parquet.exists()
+@dataclass(frozen=True)
+class Receipt:
+    """What was done with one video, and what came of it."""
+
+    job: str | None  # run id of finished work; None when it failed, so that it is tried again
+    identity: dict[str, Any]  # the record that the run id is a hash of
+    video: str
+    frames: int
+    dropped: int
+    length_s: float
+    events: int
+    failed: str | None  # one line
+    coverage: dict[str, Any]
+    engines: list[str]
+    seconds: float  # wall
+
+    @classmethod
+    def read(cls, path: Path) -> Self | None:
+        """Return the receipt in `path`; None where there is none that this release can read."""
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        names = {item.name for item in fields(cls)}
+        return cls(**values) if isinstance(values, dict) and set(values) == names else None
 
 
-def write_results(
-    paths: ResultPaths, events: Sequence[dict[str, Any]], *, title: str, length_s: float, receipt: dict[str, Any]
-) -> None:
-    """Write JSONL, Parquet, timeline and, last of all, the receipt; each file appears complete or not at all."""
-    _replace(
-        paths.events, "".join(json.dumps(e, ensure_ascii=False, separators=(",", ":")) + "\n" for e in events).encode()
-    )
-    _write_parquet(paths.parquet, events)
-    _write_timeline(paths.timeline, spans_of(events), title=title, length_s=length_s)
-    _replace(paths.receipt, (json.dumps(receipt, indent=2) + "\n").encode())
+def finished(paths: ResultPaths, job: str, *, annotated: bool) -> Receipt | None:
+    """Return the receipt of a video that `job` (same content, model, vocabulary and settings) has finished, or None."""
+    receipt = Receipt.read(paths.receipt)
+    needed = (paths.events, paths.parquet, paths.timeline, *([paths.annotated] if annotated else []))
+    if receipt is None or receipt.job != job or not all(path.exists() for path in needed):
+        return None
+    return receipt
 
 
-def spans_of(events: Iterable[dict[str, Any]]) -> list[Span]:
-    """Return one span for each `ended` event."""
-    return [
-        Span(e["interaction"], e["started_media_s"], e["started_media_s"] + e["duration_s"], f"human {e['human_id']}")
-        for e in events
-        if e["type"] == "ended"
-    ]
+def write_results(paths: ResultPaths, events: Sequence[Event], *, title: str, receipt: Receipt) -> None:
+    """Write JSONL, Parquet, timeline and, last of all, the receipt; each file appears synced and whole, or not at all.
 
-
-def _write_timeline(path: Path, spans: Sequence[Span], *, title: str, length_s: float) -> None:
-    part = path.with_suffix(".part.png")
-    draw_timeline(part, spans, title=title, length_s=length_s)
-    part.replace(path)
-
-
-def _write_parquet(path: Path, events: Sequence[dict[str, Any]]) -> None:
-    """One row an event; boxes become four columns each, so that any reader can filter on them."""
-    import pyarrow as pa
+    Raises OSError as the file system gives it.
+    """
     import pyarrow.parquet as pq
 
-    rows = [flatten(event) for event in events]
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    table = pa.table({name: [row.get(name) for row in rows] for name in names})
-    part = path.with_suffix(".part")
-    pq.write_table(table, part)
-    part.replace(path)
+    write_whole(paths.events, "".join(f"{event.model_dump_json()}\n" for event in events))
+    with replacing(paths.parquet) as part:
+        pq.write_table(event_table(events), part)
+    with replacing(paths.timeline) as part:
+        draw_timeline(part, spans_of(events), title=title, length_s=receipt.length_s)
+    write_whole(paths.receipt, json.dumps(asdict(receipt), indent=2) + "\n")
 
 
-def flatten(event: dict[str, Any]) -> dict[str, Any]:
-    """Return `event` with each box as ``…_x0 _y0 _x1 _y1`` and other nested values as JSON text."""
-    row: dict[str, Any] = {}
-    for name, value in event.items():
-        if name.endswith("_box_xyxy_px") and value is not None:
-            prefix = name.removesuffix("_xyxy_px")
-            row |= {f"{prefix}_{corner}_px": v for corner, v in zip(("x0", "y0", "x1", "y1"), value, strict=True)}
-        elif isinstance(value, dict | list):
-            row[name] = json.dumps(value)
-        else:
-            row[name] = value
-    return row
-
-
-def _replace(path: Path, content: bytes) -> None:
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+def spans_of(events: Iterable[Event]) -> list[Span]:
+    """Return one span for each `ended` event."""
+    return [
+        Span(e.interaction, e.started_media_s, e.started_media_s + e.duration_s, f"human {e.human_id}")
+        for e in events
+        if isinstance(e, InteractionEvent) and e.type == "ended"
+    ]

@@ -12,13 +12,11 @@ from hoiclip.types import Canvas
 if TYPE_CHECKING:
     from hoiclip.loaded import LoadedModel
 
-PATTERN = r"[1-9]\d{1,3}x[1-9]\d{1,3}"
-
 
 def parse_canvases(sizes: Sequence[str]) -> list[Canvas]:
     """Return canvases for sizes written HEIGHTxWIDTH. Raises InputError for anything else."""
     for size in sizes:
-        if not re.fullmatch(PATTERN, size):
+        if not re.fullmatch(r"[1-9]\d{1,3}x[1-9]\d{1,3}", size):
             raise InputError(f"expected a canvas as HEIGHTxWIDTH such as 256x448, got {size!r}")
     return [Canvas(*map(int, size.split("x"))) for size in sizes]
 

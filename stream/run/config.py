@@ -8,6 +8,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from stream.run.canvases import parse_canvases
+
 Score = Annotated[float, Field(ge=0.0, le=1.0)]
 Seconds = Annotated[float, Field(ge=0.0)]
 
@@ -122,9 +124,7 @@ class RunConfig(_Strict):
     @field_validator("canvases")
     @classmethod
     def _sizes(cls, value: list[str]) -> list[str]:
-        for size in value:
-            if not re.fullmatch(r"[1-9]\d{1,3}x[1-9]\d{1,3}", size):
-                raise ValueError(f"expected HEIGHTxWIDTH such as 256x448, got {size!r}")
+        parse_canvases(value)  # raises with what was expected
         return value
 
     @model_validator(mode="after")

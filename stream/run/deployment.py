@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import uuid
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
@@ -14,7 +13,6 @@ from typing import TYPE_CHECKING
 from hoiclip.classifier import TextClassifier
 from hoiclip.closing import Closing
 from hoiclip.errors import HoistreamError
-from hoiclip.hashes import short_hash
 from hoiclip.lessons import open_vocabulary
 from stream.ingest.batcher import FrameBatcher
 from stream.ingest.source_state import SourceMessage
@@ -22,14 +20,16 @@ from stream.ingest.supervisor import SourceSupervisor
 from stream.publish.publisher import Publisher
 from stream.run.canvases import canvases_of, parse_canvases
 from stream.run.config import RunConfig, SourceConfig
+from stream.run.content import content_hash
 from stream.run.engines import engine_pool
 from stream.run.health import Health
-from stream.run.identity import recording_run_id
+from stream.run.identity import RunIdentity, live_run_id
 from stream.run.metrics import Metrics, MetricsServer
 from stream.run.models import open_model
 from stream.run.pipeline import Pipeline, SourceReport
 from stream.run.settings import source_settings, tracker_settings
 from stream.run.source_run import Head, PairWatcher, SourceRun, source_tracker
+from stream.track.lifecycle import TrackerSettings
 
 if TYPE_CHECKING:
     from hoiclip.loaded import LoadedModel
@@ -64,13 +64,13 @@ class Deployment(Closing):
             loaded = model or open_model(settings.model)
             self.canvases = canvases_of(parse_canvases(settings.canvases), loaded)
             classifiers = {path: open_vocabulary(loaded, path) for path in _vocabularies(settings)}
+            self.engines = opened.enter_context(engine_pool(loaded, settings.engine))
+            self.engines.warm(self.canvases)
             watchers = on_pairs or {}
             self._runs = {
                 source.id: self._source_run(source, loaded, classifiers, watchers.get(source.id))
                 for source in settings.sources
             }
-            self.engines = opened.enter_context(engine_pool(loaded, settings.engine))
-            self.engines.warm(self.canvases)
             self._publisher = opened.enter_context(
                 Publisher(
                     settings.sinks, spool_dir=settings.spool_dir, max_spool_bytes=int(settings.spool_max_mb * 2**20)
@@ -129,11 +129,18 @@ class Deployment(Closing):
         classifier = classifiers[source.vocabulary or settings.vocabulary]
         tracking = tracker_settings(settings.tracker, source.tracker)
         head = Head(classifier, loaded.fingerprint, settings.enhancement, tracking.min_pair_score)
-        if source.live:
-            run_id = short_hash(uuid.uuid4().hex)
-        else:
-            run_id = recording_run_id(Path(source.url), head, (tracking, source.target_fps, self.canvases))
+        run_id = live_run_id() if source.live else self._identity(source, head, tracking).run_id
         return SourceRun(source.id, run_id, head, source_tracker(source.id, classifier, tracking), on_pairs)
+
+    def _identity(self, source: SourceConfig, head: Head, tracking: TrackerSettings) -> RunIdentity:
+        return RunIdentity.of(
+            content_hash(Path(source.url)),
+            head,
+            engine=self.engines.name(self.canvases[0]),
+            canvases=tuple(self.canvases),
+            target_fps=source.target_fps,
+            tracker=tracking,
+        )
 
 
 def _vocabularies(settings: RunConfig) -> set[Path | None]:

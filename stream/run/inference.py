@@ -48,6 +48,10 @@ class EnginePool:
         """Return the outputs of a few RGB frames [B, H, W, 3] at once; nothing may be in flight for the canvas."""
         return self._get(canvas).infer(frames)
 
+    def name(self, canvas: Canvas) -> str:
+        """Return runtime, device and precision of the engine for `canvas`, opening it if it is not open yet."""
+        return self._get(canvas).name
+
     def parts(self, batch: Batch) -> list[Batch]:
         """Return a batch in parts of at most what its engine takes, to be submitted one by one."""
         size = self._get(batch.canvas).max_batch

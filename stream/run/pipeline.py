@@ -94,7 +94,7 @@ class Pipeline:
                 else:
                     self._message(item)
             for run in self._sources.values():  # whatever did not end by itself ends with the pipeline
-                self._emit(run, run.finish("stopped", time.time()))
+                self._emit(run, run.finish("stopped"))
         finally:
             self._halt.set()
             self._drain(worker)
@@ -176,7 +176,7 @@ class Pipeline:
             if message.gap is not None:
                 self._emit(run, run.interrupted(message.gap))
             if message.kind in FINAL_KINDS:
-                self._emit(run, run.finish(_END_REASONS[message.kind], message.wall_s))
+                self._emit(run, run.finish(_END_REASONS[message.kind]))
             if message.kind == "failed":
                 self.reports[message.source_id].failed = message.detail
             else:

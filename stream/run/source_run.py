@@ -17,7 +17,8 @@ from stream.ingest.batcher import FrameMeta
 from stream.ingest.coverage import CoverageGap
 from stream.track.cuts import CutDetector
 from stream.track.lifecycle import TrackerSettings
-from stream.track.tracker import PairTracker, PairView, Transition
+from stream.track.pairs import Box, PairView, Transition
+from stream.track.tracker import PairTracker
 
 PairWatcher = Callable[[float, list[PairView]], object]
 """Gets the media time and the live pairs of each frame."""
@@ -48,7 +49,8 @@ class SourceRun:
     tracker: PairTracker
     on_pairs: PairWatcher | None = None
     frames: int = 0
-    last_s: float = 0.0
+    last_s: float = 0.0  # media time of the last frame
+    _captured_s: float | None = None  # wall clock of the last frame; None for recordings
     _numbers: EventNumbers = field(init=False)
     _cuts: CutDetector = field(default_factory=CutDetector)
     _size_hw: tuple[int, int] = (1, 1)
@@ -61,13 +63,13 @@ class SourceRun:
         """Return the events that a frame brings: outputs of batch 1 for `picture` uint8 [H, W, 3] (RGB, the canvas)."""
         self._size_hw = (meta.height, meta.width)
         self.frames += 1
-        self.last_s = meta.pts_s
+        self.last_s, self._captured_s = meta.pts_s, meta.capture_wall_s
         detections = self.head.pairs(outputs, self._size_hw)
         cut = not meta.corrupt and self._cuts.is_cut(picture)  # damage is no evidence of another view
         transitions = self.tracker.update(meta.pts_s, detections, corrupt=meta.corrupt, cut=cut)
         if self.on_pairs is not None:
             self.on_pairs(meta.pts_s, self.tracker.snapshot())
-        return [self._event(transition, meta.capture_wall_s) for transition in transitions]
+        return [self._event(transition) for transition in transitions]
 
     def interrupted(self, gap: CoverageGap) -> list[Event]:
         """Return the event of a blind stretch; what was going on closes by the tracker's gap tolerance."""
@@ -85,11 +87,11 @@ class SourceRun:
         )
         return [event]
 
-    def finish(self, reason: str, wall_s: float | None) -> list[Event]:
+    def finish(self, reason: str) -> list[Event]:
         """Close every open interaction at the last frame's time."""
-        return [self._event(transition, wall_s) for transition in self.tracker.flush(self.last_s, reason)]
+        return [self._event(transition) for transition in self.tracker.flush(self.last_s, reason)]
 
-    def _event(self, transition: Transition, wall_s: float | None) -> InteractionEvent:
+    def _event(self, transition: Transition) -> InteractionEvent:
         classifier, index = self.head.classifier, transition.interaction
         key = (transition.pair_id, index)
         if transition.kind == "started":
@@ -104,7 +106,7 @@ class SourceRun:
             **self._numbers.next(),
             type=transition.kind,
             media_time_s=transition.t_s,
-            capture_time=_utc(wall_s),
+            capture_time=_utc(self._captured_s),
             interaction_id=interaction_id,
             pair_id=transition.pair_id,
             human_id=transition.human_id,
@@ -115,8 +117,8 @@ class SourceRun:
             prompt=classifier.prompts[index],
             score=transition.score,
             peak_score=transition.peak_score,
-            human_box_xyxy_px=transition.human_box_xyxy_px,
-            object_box_xyxy_px=transition.object_box_xyxy_px,
+            human_box_xyxy_px=_inside(transition.human_box_xyxy_px, width, height),
+            object_box_xyxy_px=_inside(transition.object_box_xyxy_px, width, height),
             frame_width_px=width,
             frame_height_px=height,
             started_media_s=transition.started_s,
@@ -137,6 +139,12 @@ def source_tracker(source_id: str, classifier: TextClassifier, settings: Tracker
         settings=settings,
         source_id=source_id,
     )
+
+
+def _inside(box: Box, width: int, height: int) -> Box:
+    """Return the part of a box that is in the frame: the model's boxes may reach a little beyond it."""
+    left, top, right, bottom = box
+    return min(max(left, 0), width), min(max(top, 0), height), min(max(right, 0), width), min(max(bottom, 0), height)
 
 
 def _utc(wall_s: float | None) -> datetime | None:

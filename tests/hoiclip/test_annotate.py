@@ -66,3 +66,23 @@ def test_a_picture_of_one_pixel_and_no_pairs_are_fine() -> None:
     dot = np.zeros((1, 1, 3), np.uint8)
     assert draw_pairs(dot, [DrawnPair((0, 0, 1, 1), (0, 0, 1, 1), ("x",))]).shape == (1, 1, 3)
     np.testing.assert_array_equal(draw_pairs(dot, []), dot)
+
+
+def test_a_pair_with_little_opacity_is_faint_and_one_with_none_is_not_drawn() -> None:
+    image = np.full((120, 160, 3), 90, np.uint8)
+    full, half, gone = (
+        draw_pairs(image, [DrawnPair((20, 30, 60, 100), (80, 40, 140, 90), ("hold cup 0.80",), 1, opacity)])
+        for opacity in (1.0, 0.5, 0.0)
+    )
+    changed = (full != 90).any(-1)
+    assert (half[changed] == ((full[changed].astype(int) + 90) / 2 + 0.5).astype(np.uint8)).mean() > 0.9
+    assert (gone == 90).all()
+
+
+def test_dashes_leave_about_half_of_the_boxes() -> None:
+    image = np.full((240, 320, 3), 90, np.uint8)
+    boxes = (40, 30, 300, 200), (40, 30, 300, 200)
+    solid = (draw_pairs(image, [DrawnPair(*boxes, (), 0)]) != 90).any(-1)
+    dashed = (draw_pairs(image, [DrawnPair(*boxes, (), 0, is_dashed=True)]) != 90).any(-1)
+    assert 0.4 < dashed.sum() / solid.sum() < 0.7
+    assert not (dashed & ~solid).any()

@@ -22,7 +22,7 @@ from hoiclip.evaluation.event_files import read_annotation, read_events
 from hoiclip.evaluation.events import evaluate_events
 from hoiclip.shipped import shipped
 from stream.events.lines import event_line
-from stream.events.schema import Event, comparable
+from stream.events.schema import Event
 from stream.recordings.render import View, render_annotated
 from stream.recordings.results import spans_of
 from stream.recordings.timeline import Span, draw_timeline
@@ -94,7 +94,7 @@ def run_demo(out: Path, *, engine: str = "auto", seconds: float | None = None) -
         recording = source_settings(settings.sources[1], deployment.canvases)
     if not received:
         raise HoistreamError("the demonstration published no event; run `hoistream doctor` and look at the log with -v")
-    events = [comparable(event) for event in received if event.source_id == "recording"]
+    events = [event for event in received if event.source_id == "recording"]
     render_annotated(recording, out / "demo.annotated.mp4", views)
     spans = [Span(t.name, t.start_s, t.end_s) for t in truth.interactions]
     draw_timeline(
@@ -105,7 +105,7 @@ def run_demo(out: Path, *, engine: str = "auto", seconds: float | None = None) -
         truth=spans,
     )
     alone = out / "recording.events.jsonl"
-    alone.write_text("".join(json.dumps(event) + "\n" for event in events), encoding="utf-8")
+    alone.write_text("".join(f"{event.model_dump_json()}\n" for event in events), encoding="utf-8")
     result = evaluate_events({"recording": truth}, {"recording": read_events(alone)})
     return {
         "out": str(out),

@@ -1,4 +1,4 @@
-"""Progress of long work: bars on a terminal, plain lines elsewhere; always on stderr."""
+"""Progress of what is counted: bars on a terminal, plain lines elsewhere; always on stderr."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Self
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
 _PLAIN_EVERY_S = 10.0
@@ -50,48 +50,3 @@ class Counters:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bars.stop()
-
-
-class Progress:
-    """Progress over `parts` files, each with a length of its own in seconds."""
-
-    def __init__(self, parts: int) -> None:
-        self._parts, self._finished = parts, 0
-        self._terminal = sys.stderr.isatty()
-        self._shown_at = time.monotonic()
-        self._bar = RichProgress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TaskProgressColumn(),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            disable=not self._terminal,
-        )
-        self._task = self._bar.add_task("", total=None)
-
-    def part(self, name: str, done_s: float, total_s: float) -> None:
-        """Say how far the current part is; a `total_s` of 0 means unknown."""
-        if self._terminal:
-            label = f"[{self._finished + 1}/{self._parts}] {name}"
-            self._bar.update(self._task, description=label, completed=done_s, total=total_s or None)
-        elif time.monotonic() - self._shown_at > _PLAIN_EVERY_S:
-            self._shown_at = time.monotonic()
-            share = f" of {total_s:.0f} s" if total_s else " s"
-            typer.echo(f"[{self._finished + 1}/{self._parts}] {name}: {done_s:.0f}{share}", err=True)
-
-    def line(self, text: str) -> None:
-        """Print a line that stays, and count a part as finished."""
-        self._finished += 1
-        if self._terminal:
-            self._bar.console.print(text, highlight=False, markup=False)
-        else:
-            typer.echo(text, err=True)
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()

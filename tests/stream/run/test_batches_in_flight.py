@@ -123,7 +123,7 @@ class Run:
         self.entries.append((meta.source_id, meta.frame_index))
         return []
 
-    def finish(self, reason: str, wall_s: float | None) -> list[Any]:
+    def finish(self, reason: str) -> list[Any]:
         return []
 
 

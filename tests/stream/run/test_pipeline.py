@@ -1,9 +1,5 @@
 from __future__ import annotations
 
-import json
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -17,12 +13,9 @@ from engines.null_engine import NullEngine
 from hoiclip.loading import load_model
 from hoiclip.types import Canvas, Outputs
 from stream.decode.sources import SourceSettings
-from stream.events.schema import Event, comparable
+from stream.events.schema import Event, InteractionEvent, comparable
 from stream.ingest.batcher import FrameBatcher
 from stream.ingest.supervisor import SourceSupervisor
-from stream.recordings.batch_job import BatchJob, BatchSettings, VideoResult
-from stream.recordings.media import Video, find_videos
-from stream.run.config import EngineConfig
 from stream.run.inference import EnginePool
 from stream.run.pipeline import Pipeline
 from stream.run.source_run import Head, SourceRun, source_tracker
@@ -49,12 +42,14 @@ def head(tiny_model_path: Path) -> Head:
     return Head(loaded.classifier(), loaded.fingerprint, min_pair_score=0.05)
 
 
-def run_file(tiny_model_path: Path, head: Head, clip: Path, max_batch: int) -> tuple[list[Event], int]:
+def run_file(
+    tiny_model_path: Path, head: Head, clip: Path, max_batch: int, engine: type[SceneEngine] = SceneEngine
+) -> tuple[list[Event], int]:
     config = load_model(tiny_model_path).config
     run = SourceRun("clip", "run", head, source_tracker("clip", head.classifier, EAGER))
     events: list[Event] = []
     source = SourceSettings(id="clip", url=str(clip), kind="file", canvases=(CANVAS,), target_fps=None)
-    with SourceSupervisor([source]) as supervisor, EnginePool(lambda c: SceneEngine(config, c, pairs=3)) as engines:
+    with SourceSupervisor([source]) as supervisor, EnginePool(lambda c: engine(config, c, pairs=3)) as engines:
         pipeline = Pipeline(
             batcher=FrameBatcher(supervisor, max_batch, 0.02),
             engines=engines,
@@ -117,81 +112,21 @@ def test_a_publisher_that_fails_stops_the_run_with_its_own_error(
             pipeline.run(threading.Event())
 
 
-def job(tiny_model_path: Path, head: Head, out: Path, videos: list[Video], **settings: object) -> list[VideoResult]:
-    loaded = load_model(tiny_model_path)
-    chosen = BatchSettings((CANVAS,), EngineConfig(kind="null"), EAGER, None, **settings)  # type: ignore[arg-type]
-    return BatchJob(loaded, head, chosen, out).run(videos, threading.Event(), lambda *a: None, lambda r: None)
-
-
-def test_a_batch_reports_each_bad_file_in_one_line_and_finishes_the_others(
-    tiny_model_path: Path, head: Head, make_clip: Callable[..., Path], tmp_path: Path
+def test_a_recordings_events_have_no_wall_clock_and_no_box_outside_the_frame(
+    tiny_model_path: Path, head: Head, make_clip: Callable[..., Path]
 ) -> None:
-    folder = tmp_path / "in"
-    folder.mkdir()
-    good = make_clip("good.mp4")
-    (folder / "good.mp4").write_bytes(good.read_bytes())
-    (folder / "truncated.mp4").write_bytes(good.read_bytes()[: good.stat().st_size // 2])
-    (folder / "empty.mp4").write_bytes(b"")
-    (folder / "text.mp4").write_text("this is no video\n" * 100)
-    results = {r.video.name: r for r in job(tiny_model_path, head, tmp_path / "out", find_videos([folder]))}
-    assert results["good"].state == "done"
-    assert results["good"].frames == 50
-    assert results["good"].dropped == 0
-    for name in ("truncated", "empty", "text"):
-        assert results[name].state == "failed"
-        assert f"{name}.mp4" in results[name].detail
-        assert "\n" not in results[name].detail
+    class Outside(SceneEngine):
+        def _run(self, frames: NDArray[np.uint8]) -> Outputs[NDArray[np.float32]]:
+            outputs = super()._run(frames)
+            outputs.human_boxes[:, :, :2] = 0.02
+            outputs.object_boxes[:, :, :2] = 0.98
+            return outputs
 
-
-def test_a_finished_video_is_skipped_and_other_settings_do_it_again(
-    tiny_model_path: Path, head: Head, make_clip: Callable[..., Path], tmp_path: Path
-) -> None:
-    videos = find_videos([make_clip()])
-    out = tmp_path / "out"
-    assert [r.state for r in job(tiny_model_path, head, out, videos)] == ["done"]
-    assert [r.state for r in job(tiny_model_path, head, out, videos)] == ["skipped"]
-    assert [r.state for r in job(tiny_model_path, head, out, videos, annotated=True)] == ["done"]
-    assert (out / "clip.annotated.mp4").stat().st_size > 1000
-
-
-BATCH = """
-import sys
-from hoistream.cli import main
-if __name__ == "__main__":
-    sys.argv = ["hoistream", *sys.argv[1:]]
-    main()
-"""
-
-
-def test_a_killed_job_goes_on_and_ends_with_the_same_events(
-    tiny_model_path: Path, make_clip: Callable[..., Path], tmp_path: Path
-) -> None:
-    folder = tmp_path / "in"
-    folder.mkdir()
-    for index in range(3):
-        make_clip(f"c{index}.mp4", seconds=4.0 + index).rename(folder / f"c{index}.mp4")
-    script = tmp_path / "run.py"
-    script.write_text(BATCH)
-
-    def command(out: Path) -> list[str]:
-        return [
-            sys.executable, str(script), "batch", str(folder), "--out", str(out), "--model", str(tiny_model_path),
-            "--engine", "null", "--fps", "25", "--enter-score", "0.2",
-        ]  # fmt: skip
-
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "cwd": Path(__file__).resolve().parents[3]}
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    subprocess.run(command(whole), check=True, timeout=120, **quiet)
-    process = subprocess.Popen(command(broken), **quiet)
-    deadline = time.monotonic() + 60
-    while not (broken / "c0.receipt.json").exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert not (broken / "c2.receipt.json").exists()
-    again = subprocess.run(command(broken), check=True, timeout=120, **quiet)
-    assert b"skipped: c0.mp4" in again.stderr
-    for index in range(3):
-        name = f"c{index}.events.jsonl"
-        assert (broken / name).read_text() == (whole / name).read_text()
-        assert [json.loads(line)["type"] for line in (whole / name).read_text().splitlines()]
+    events, _ = run_file(tiny_model_path, head, make_clip(), 4, engine=Outside)
+    found = [event for event in events if isinstance(event, InteractionEvent)]
+    assert {event.type for event in found} >= {"started", "ended"}
+    for event in found:
+        assert event.capture_time is None, event.type
+        for box in (event.human_box_xyxy_px, event.object_box_xyxy_px):
+            assert 0 <= box[0] <= box[2] <= event.frame_width_px
+            assert 0 <= box[1] <= box[3] <= event.frame_height_px
