@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -51,10 +51,11 @@ def build(
     loaded, size = _model(model, canvas)
     if kind == "openvino" and precision == "int8":
         from engines.openvino_int8 import calibrate
+        from stream.recordings.clip_frames import read_spread
 
         if video is None:
             raise InputError("int8 is calibrated on footage: give --video FILE with what your cameras show")
-        calibrate(loaded, size, _frames(video, size, frames), cache_dir)
+        calibrate(loaded, size, read_spread(video, size, frames), cache_dir)
     elif video is not None:
         raise InputError("--video belongs to `engine build openvino --precision int8`")
     if target or out:
@@ -157,9 +158,10 @@ def verify(
     from engines.torch_engine import TorchEngine
     from hoiclip.errors import HoistreamError
     from hoiclip.shipped import shipped
+    from stream.recordings.clip_frames import read_spread
 
     loaded, size = _model(model, canvas)
-    pictures = _frames(video or shipped("assets/demo.mp4"), size, frames)
+    pictures = read_spread(video or shipped("assets/demo.mp4"), size, frames)
     with (
         TorchEngine(loaded, size, 1, fold=False) as reference,
         open_engine(kind, loaded, size, max_batch=1, precision=precision, cache_dir=cache_dir) as engine,
@@ -220,22 +222,3 @@ def _model(model: str, canvas: str | None) -> tuple[LoadedModel, Canvas]:
 
     loaded = open_model(model)
     return loaded, parse_canvases([canvas])[0] if canvas else model_canvas(loaded)
-
-
-def _frames(video: Path, canvas: Canvas, count: int) -> Any:
-    """Return `count` frames uint8 [N, H, W, 3] spread over a video."""
-    import av
-    import numpy as np
-
-    from hoiclip.errors import InputError
-
-    if not video.is_file():
-        raise InputError(f"--video {video}: no such file")
-    with av.open(str(video)) as container:
-        pictures = [
-            frame.reformat(canvas.width, canvas.height, "rgb24").to_ndarray() for frame in container.decode(video=0)
-        ]
-    if not pictures:
-        raise InputError(f"--video {video}: holds no pictures")
-    picks = np.linspace(0, len(pictures) - 1, min(count, len(pictures))).round().astype(int)
-    return np.stack([pictures[i] for i in picks])

@@ -1,19 +1,18 @@
-"""The decoder's side of the two pipes to the pipeline: messages out, freed slots in.
+"""The decoder's side of the two pipes to the pipeline: messages out, freed slots in; `wire` says how they look.
 
-Out: one JSON document a line. In: the settings as a first line, then one byte for each slot that is free again. When
-the pipe closes, the process ends at once, so a decoder never outlives its pipeline.
+When the pipe closes, the process ends at once, so a decoder never outlives its pipeline.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+
+from stream.decode.wire import Message, decode_slots, encode_message
 
 HELD = 4
 
@@ -28,14 +27,13 @@ class DecoderLink:
         self._sending = threading.Lock()
         self._held: list[bytes] = []  # messages that are to be written; under `_sending`
 
-    def send(self, kind: str, *, may_wait: bool = False, **fields: Any) -> None:
+    def send(self, message: Message, *, may_wait: bool = False) -> None:
         """Write one message; waits while the pipe is full.
 
         One that `may_wait` goes out with up to `HELD - 1` others, since each write wakes the pipeline: with the next
         that may not, or before the decoder waits for a slot.
         """
-        fields["kind"] = kind
-        data = json.dumps(fields).encode() + b"\n"
+        data = encode_message(message)
         with self._sending:
             self._held.append(data)
             if not may_wait or len(self._held) >= HELD:
@@ -79,7 +77,7 @@ class DecoderLink:
                 if not freed:
                     return
                 with self._freed:
-                    self._free.extend(freed)
+                    self._free.extend(decode_slots(freed))
                     self._freed.notify()
             if time.monotonic() >= due:
                 tick()

@@ -17,6 +17,8 @@ from av.video.stream import VideoStream
 from stream.decode.ffmpeg_log import ffmpeg_log
 from stream.decode.redirects import DEFAULT_PORTS, SilentServerError, redirect_target
 from stream.decode.sources import LIVE_PROTOCOLS, SourceSettings
+from stream.decode.wire import FailureReason
+from stream.foreign_text import harmless
 from stream.redaction import redact
 
 # Formats that hold their own media: no playlists, whose entries would open other files.
@@ -28,7 +30,8 @@ UNSAFE: Final = "has a format that is not read: a playlist or the like, which ma
 class SourceFailureError(Exception):
     """A source that cannot be read (on). `reason` is a code, `detail` one line for people, without secrets."""
 
-    def __init__(self, reason: str, detail: str) -> None:
+    def __init__(self, reason: FailureReason, detail: str) -> None:
+        detail = harmless(redact(detail))
         super().__init__(detail)
         self.reason, self.detail = reason, detail
 
@@ -63,8 +66,9 @@ def _open_recording(settings: SourceSettings) -> InputContainer:
     log: list[tuple[int, str, str]] = []
     try:
         if not path.is_file():
-            reason = "not_found" if not path.exists() else "invalid"
-            raise SourceFailureError(reason, "does not exist" if reason == "not_found" else "is not a file")
+            if path.exists():
+                raise SourceFailureError("invalid", "is not a regular file")
+            raise SourceFailureError("not_found", "does not exist")
         if path.stat().st_size == 0:
             raise SourceFailureError("invalid", "is empty (0 bytes)")
         options = {"protocol_whitelist": "file", "format_whitelist": FILE_FORMATS}

@@ -20,10 +20,14 @@ class Ring:
     """`slots` frames of at most `slot_bytes` each. Who may write a slot is agreed by messages, not here."""
 
     def __init__(self, slots: int, slot_bytes: int, fd: int | None = None) -> None:
-        """Make a ring, or map the one behind an inherited `fd`."""
+        """Make a ring, or map the one behind an inherited `fd`. Raises OSError when the machine has not the means."""
         self.slots, self.slot_bytes = slots, slot_bytes
         self.fd = _anonymous_file(slots * slot_bytes) if fd is None else fd
-        self._memory = mmap.mmap(self.fd, slots * slot_bytes)
+        try:
+            self._memory = mmap.mmap(self.fd, slots * slot_bytes)
+        except OSError:
+            os.close(self.fd)
+            raise
         self._bytes: NDArray[np.uint8] = np.frombuffer(self._memory, np.uint8).reshape(slots, slot_bytes)
 
     def frame(self, slot: int, canvas: Canvas) -> NDArray[np.uint8]:
@@ -47,5 +51,9 @@ def _anonymous_file(size: int) -> int:
     else:  # macOS: a file without a name
         with tempfile.TemporaryFile() as file:
             fd = os.dup(file.fileno())
-    os.ftruncate(fd, size)
+    try:
+        os.ftruncate(fd, size)
+    except OSError:
+        os.close(fd)
+        raise
     return fd

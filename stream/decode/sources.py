@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Final, Literal
 
 from hoiclip.errors import InputError
 from hoiclip.types import Canvas
@@ -89,15 +89,6 @@ class SourceSettings:
     def slot_bytes(self) -> int:
         """Bytes of one RGB frame on the largest canvas."""
         return max(canvas.height * canvas.width * 3 for canvas in self.canvases)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return a JSON-ready dictionary for `from_json`; it holds the password."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Self:
-        """Return the settings that `to_json` gave."""
-        return cls(**{**values, "canvases": tuple(Canvas(*canvas) for canvas in values["canvases"])})
 
 
 def canvas_for(width: int, height: int, canvases: Sequence[Canvas]) -> Canvas:

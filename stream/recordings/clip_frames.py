@@ -1,4 +1,4 @@
-"""Frames of a stretch of a recording, on a model's canvas, in this process: for teaching and calibration."""
+"""Frames of a recording on a model's canvas, in this process: for teaching, calibration and comparing engines."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import av
 import numpy as np
 from numpy.typing import NDArray
 
 from hoiclip.errors import InputError
 from hoiclip.types import Canvas
-from stream.decode.frame_times import FramePicker, RecordingClock
-from stream.decode.opening import SourceFailureError, describe, open_source
-from stream.decode.scaling import CanvasScaler, displayed_size, quarter_turns
+from stream.decode.frame_times import FramePicker
+from stream.decode.opening import SourceFailureError
+from stream.decode.recording import read_recording
+from stream.decode.scaling import CanvasScaler
 from stream.decode.sources import SourceSettings
 
 
@@ -34,39 +34,33 @@ def read_clip(
     Damaged packets are passed over. Raises InputError naming the file when it cannot be read or has no frame there.
     """
     settings = SourceSettings(id=path.name, url=str(path), kind="file", canvases=(canvas,), target_fps=fps)
+    picker, scaler, found = FramePicker(fps), CanvasScaler(), False
     try:
-        container, stream = open_source(settings)
+        for frame in read_recording(settings, start_s=start_s, end_s=end_s):
+            if picker.choose(frame.media_s):
+                found = True
+                pixels = np.empty((*canvas, 3), np.uint8)
+                scaler.write(frame.picture, frame.quarter_turns, pixels)
+                width, height = frame.size
+                yield ClipFrame(frame.media_s, pixels, (height, width))
     except SourceFailureError as failure:
         raise InputError(f"{path}: {failure.detail}") from failure
-    last_s, found = 0.0, False
-    with container:
-        clock = RecordingClock(stream.time_base or av.time_base, stream.start_time, stream.average_rate)
-        picker, scaler = FramePicker(fps), CanvasScaler()
-        if start_s > 2.0 and stream.time_base:
-            container.seek(int(start_s / stream.time_base) + (stream.start_time or 0), stream=stream)
-        for packet in container.demux(stream):
-            try:
-                frames = packet.decode()
-            except av.error.FFmpegError as error:
-                if packet.size == 0:
-                    raise InputError(f"{path}: {describe(error)}") from error
-                continue
-            for frame in frames:
-                last_s = clock.at(frame.pts).media_s
-                if last_s < start_s or (end_s is not None and last_s > end_s) or not picker.choose(last_s):
-                    continue
-                found = True
-                yield _on_canvas(frame, canvas, scaler, last_s)
-            if end_s is not None and last_s > end_s + 1.0:  # frames may come out of order by less
-                break
     if not found:
         until = "the end" if end_s is None else f"{end_s:g} s"
-        raise InputError(f"{path}: no frame from {start_s:g} s to {until}; the last one read is at {last_s:.1f} s")
+        raise InputError(f"{path}: no frame from {start_s:g} s to {until}")
 
 
-def _on_canvas(frame: av.VideoFrame, canvas: Canvas, scaler: CanvasScaler, t_s: float) -> ClipFrame:
-    turns = quarter_turns(frame.rotation)
-    width, height = displayed_size(frame, turns)
-    pixels = np.empty((*canvas, 3), np.uint8)
-    scaler.write(frame, turns, pixels)
-    return ClipFrame(t_s, pixels, (height, width))
+def read_spread(path: Path, canvas: Canvas, count: int) -> NDArray[np.uint8]:
+    """Return up to `count` frames uint8 [N, H, W, 3] (RGB), spread evenly over a recording.
+
+    At most twice as many are in memory at a time. Raises InputError naming the file when it cannot be read.
+    """
+    kept: list[NDArray[np.uint8]] = []
+    every = 1
+    for index, frame in enumerate(read_clip(path, canvas, fps=None)):
+        if index % every == 0:
+            kept.append(frame.pixels)
+        if len(kept) > 2 * count:
+            kept, every = kept[::2], 2 * every
+    picks = np.linspace(0, len(kept) - 1, min(count, len(kept))).round().astype(int)
+    return np.stack([kept[i] for i in picks])

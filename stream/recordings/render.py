@@ -15,8 +15,7 @@ from av.video.stream import VideoStream
 
 from hoiclip.annotate import DrawnPair, draw_pairs
 from hoiclip.files import replacing
-from stream.decode.frame_times import RecordingClock
-from stream.decode.opening import open_source
+from stream.decode.recording import RecordedFrame, Recording
 from stream.decode.sources import SourceSettings
 from stream.track.pairs import PairView
 
@@ -61,33 +60,23 @@ def _write(
     max_width: int,
     progress: Callable[[float], None] | None,
 ) -> None:
-    container, stream = open_source(settings)
-    clock = RecordingClock(_time_base(stream), stream.start_time, stream.average_rate)
-    with container, av.open(str(part), "w", format="mp4") as out:
+    with Recording(settings) as recording, av.open(str(part), "w", format="mp4") as out:
         encoder: VideoStream | None = None
         last_tick = -1
-        for packet in container.demux(stream):
-            try:
-                frames = packet.decode()
-            except av.FFmpegError:
-                continue  # the first pass has counted it
-            for frame in frames:
-                if stop.is_set():
-                    raise _StoppedError
-                seconds = clock.at(frame.pts).media_s
-                picture = _upright(frame, max_width)
-                scale = picture.shape[1] / (frame.height if round(frame.rotation / 90) % 2 else frame.width)
-                picture = draw_pairs(picture, drawn.at(seconds, scale))
-                if encoder is None:
-                    encoder = _encoder(out, picture, stream)
-                made = VideoFrame.from_ndarray(picture, format="rgb24").reformat(
-                    encoder.width, encoder.height, "yuv420p"
-                )
-                tick = max(last_tick + 1, round(seconds * 1000))
-                made.pts, made.time_base, last_tick = tick, Fraction(1, 1000), tick
-                out.mux(encoder.encode(made))
-                if progress:
-                    progress(seconds)
+        for frame in recording.frames():
+            if stop.is_set():
+                raise _StoppedError
+            picture = _upright(frame, max_width)
+            scale = picture.shape[1] / frame.size[0]
+            picture = draw_pairs(picture, drawn.at(frame.media_s, scale))
+            if encoder is None:
+                encoder = _encoder(out, picture, recording.stream)
+            made = VideoFrame.from_ndarray(picture, format="rgb24").reformat(encoder.width, encoder.height, "yuv420p")
+            tick = max(last_tick + 1, round(frame.media_s * 1000))
+            made.pts, made.time_base, last_tick = tick, Fraction(1, 1000), tick
+            out.mux(encoder.encode(made))
+            if progress:
+                progress(frame.media_s)
         if encoder is not None:
             out.mux(encoder.encode(None))
 
@@ -121,11 +110,6 @@ class DrawnViews:
         ]
 
 
-def _time_base(stream: VideoStream) -> Fraction:
-    base = stream.time_base
-    return Fraction(base.numerator, base.denominator) if base else Fraction(1, 1000)
-
-
 def _encoder(
     out: av.container.OutputContainer, picture: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], stream: VideoStream
 ) -> VideoStream:
@@ -137,9 +121,8 @@ def _encoder(
     return encoder
 
 
-def _upright(frame: VideoFrame, max_width: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    turns = round(frame.rotation / 90) % 4
-    shown_width = frame.height if turns % 2 else frame.width
-    scale = min(1.0, max_width / shown_width)
-    pixels = frame.reformat(round(frame.width * scale), round(frame.height * scale), "rgb24").to_ndarray()
-    return np.ascontiguousarray(np.rot90(pixels, turns))
+def _upright(frame: RecordedFrame, max_width: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    scale = min(1.0, max_width / frame.size[0])
+    stored = frame.picture
+    pixels = stored.reformat(round(stored.width * scale), round(stored.height * scale), "rgb24").to_ndarray()
+    return np.ascontiguousarray(np.rot90(pixels, frame.quarter_turns))

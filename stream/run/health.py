@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from stream.ingest.supervisor import SourceSupervisor
@@ -19,14 +20,20 @@ class Health:
         self._supervisor, self._publisher, self._engines, self._metrics = supervisor, publisher, engines, metrics
 
     def document(self) -> dict[str, Any]:
-        """Return a JSON-ready document: ok while every sink takes events and every source sends frames."""
+        """Return a JSON-ready document: ok while every sink takes events, every source sends and somebody watches."""
         self.update_metrics()
-        connected, published = self._supervisor.connected(), self._publisher.state
+        status, published = self._supervisor.status(), self._publisher.state
+        down = {name: source for name, source in status.items() if not source.over and not source.up}
         return {
-            "ok": published.ok and all(connected.values()),
+            "ok": published.ok and self._supervisor.healthy and not down,
             "publisher": published.state,
             "lag_events": published.lag,
-            "sources": {name: "up" if up else "down" for name, up in connected.items()},
+            "sources": {name: "down" if name in down else "up" for name, source in status.items() if not source.over},
+            "why_down": {
+                name: f"{source.reason or source.state} since {_utc(source.since_wall_s)}: {source.detail}"
+                for name, source in down.items()
+            },
+            "watching": self._supervisor.healthy,
             "engines": self._engines.names,
         }
 
@@ -41,3 +48,7 @@ class Health:
         published = self._publisher.state
         metrics.spool_bytes.set(published.spool_bytes)
         metrics.spool_lag.set(published.lag)
+
+
+def _utc(wall_s: float) -> str:
+    return datetime.fromtimestamp(wall_s, UTC).isoformat(timespec="seconds")

@@ -173,7 +173,7 @@ class Pipeline:
     def _message(self, message: SourceMessage) -> None:
         run = self._sources.get(message.source_id)
         if run is not None:
-            if message.gap is not None:
+            if message.gap is not None and not message.gap.open:
                 self._emit(run, run.interrupted(message.gap))
             if message.kind in FINAL_KINDS:
                 self._emit(run, run.finish(_END_REASONS[message.kind]))

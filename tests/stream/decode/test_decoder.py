@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -34,10 +35,14 @@ def recording(path: Path, name: str = "file", **changes: object) -> SourceSettin
 def read(
     sources: Sequence[SourceSettings], max_batch: int = 4, on_batch: Callable[[SourceSupervisor], None] | None = None
 ) -> tuple[dict[str, Frames], list[SourceMessage], dict[str, Coverage]]:
+    """Read the sources to their ends; fails after 30 s instead of waiting for ever."""
     frames: dict[str, Frames] = {source.id: [] for source in sources}
     messages = []
+    too_late = threading.Event()
+    alarm = threading.Timer(30.0, too_late.set)
+    alarm.start()
     with SourceSupervisor(sources) as supervisor:
-        for item in FrameBatcher(supervisor, max_batch, 0.01):
+        for item in FrameBatcher(supervisor, max_batch, 0.01).run(too_late):
             if isinstance(item, Batch):
                 assert 1 <= len(item.meta) <= max_batch
                 assert item.frames.shape == (len(item.meta), *item.canvas, 3)
@@ -51,6 +56,8 @@ def read(
             else:
                 messages.append(item)
         coverage = supervisor.coverage()
+    alarm.cancel()
+    assert not too_late.is_set(), messages
     for account in coverage.values():
         assert account.decoded == account.skipped + account.delivered + sum(account.dropped.values()) + account.pending
     return frames, messages, coverage

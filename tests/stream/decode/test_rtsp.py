@@ -102,7 +102,9 @@ def test_a_camera_comes_back_after_its_server_was_killed_and_its_neighbour_notic
         assert watcher.supervisor.coverage()["cam"].blind_s == gaps[0].blind_s
         times = [now for now, m in watcher.frames if m.source_id == "neighbour"]
         assert max(b - a for a, b in pairwise(times)) < 1.5
-        assert watcher.kinds("neighbour") == [("opened", "")]
+        assert watcher.kinds("neighbour") == [("connecting", ""), ("opened", "")]
+        states = [m.state for _, m in watcher.messages if m.source_id == "cam" and m.state is not None]
+        assert states == ["connecting", "up", "lost", "lost", "up"]  # end of stream, then refused
 
 
 def test_a_camera_that_freezes_is_found_out_and_named_stalled(make_camera: Callable[..., Any]) -> None:
@@ -115,6 +117,8 @@ def test_a_camera_that_freezes_is_found_out_and_named_stalled(make_camera: Calla
         found_s = watcher.wait(lambda: ("lost", "stalled") in watcher.kinds(), 10)
         assert found_s - frozen_s <= 2 * 1.0 + 1.0
         assert watcher.supervisor.connected() == {"cam": False}
+        status = watcher.supervisor.status()["cam"]
+        assert (status.state, status.reason) == ("lost", "stalled")
         time.sleep(0.3)
         open_gap = watcher.supervisor.close_accounts()[0].gap
         assert open_gap is not None
@@ -130,10 +134,10 @@ def test_why_a_camera_cannot_be_opened_is_told_apart_and_told_once(
     refused = camera(f"rtsp://user:s3cret@127.0.0.1:{free_tcp_port}/a.mp4", "refused", backoff_max_s=0.5)
     absent = camera(server.url.replace("camera", "another"), "absent", backoff_max_s=0.5)
     with watching(refused, absent) as watcher:
-        watcher.wait(lambda: watcher.kinds("refused") and watcher.kinds("absent"), 10)
+        watcher.wait(lambda: len(watcher.kinds("refused")) + len(watcher.kinds("absent")) == 4, 10)
         time.sleep(1.5)  # several more attempts
-        assert watcher.kinds("refused") == [("lost", "refused")]
-        assert watcher.kinds("absent") == [("lost", "not_found")]
+        assert watcher.kinds("refused") == [("connecting", ""), ("lost", "refused")]
+        assert watcher.kinds("absent") == [("connecting", ""), ("lost", "not_found")]
         assert "s3cret" not in str(watcher.messages)
         assert watcher.supervisor.coverage()["refused"].blind_s > 1.0
 
