@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hoiclip.errors import InputError
-from hoiclip.evaluation.events import PredictedEvent, Sighting, TrueInteraction, TrueVideo
+from hoiclip.evaluation.event_types import PredictedEvent, Sighting, TrueInteraction, TrueVideo
 from hoiclip.vocabulary import spoken
 
 EVENTS_SUFFIX = ".events.jsonl"
@@ -49,17 +49,36 @@ def read_annotation(path: Path) -> TrueVideo | None:
     if not isinstance(document, dict) or "interactions" not in document:
         return None
     try:
-        frames = document.get("frames", [])
-        return TrueVideo(
-            interactions=tuple(
-                TrueInteraction(spoken(i["name"]), int(i["human_id"]), float(i["start_s"]), float(i["end_s"]))
-                for i in document["interactions"]
-            ),
-            frame_times_s=np.array([frame["t_s"] for frame in frames], np.float64),
-            human_boxes=[{human["id"]: tuple(human["bbox"]) for human in frame["humans"]} for frame in frames],
-        )
+        return true_video(document)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not a video annotation ({type(error).__name__}: {error})") from error
+
+
+def true_video(document: dict[str, Any]) -> TrueVideo:
+    """Return the truth of a parsed annotation. Raises KeyError, TypeError or ValueError where it is none."""
+    frames = document.get("frames", [])
+    times = np.array([frame["t_s"] for frame in frames], np.float64)
+    step_s = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+    things = [thing for frame in frames for thing in frame.get("objects", ())]
+    interactions = tuple(
+        TrueInteraction(
+            spoken(i["name"]), int(i["human_id"]), float(i["start_s"]), float(i["end_s"]),
+            int(i.get("object_id", 0)), spoken(i.get("object", "")),
+        )
+        for i in document["interactions"]
+    )  # fmt: skip
+    if "num_frames" in document and "fps" in document:
+        length_s = document["num_frames"] / document["fps"]
+    else:
+        length_s = float(times[-1]) + step_s if len(times) else max((i.end_s for i in interactions), default=0.0)
+    return TrueVideo(
+        interactions=interactions,
+        frame_times_s=times,
+        human_boxes=[{human["id"]: tuple(human["bbox"]) for human in frame["humans"]} for frame in frames],
+        object_boxes=[{thing["id"]: tuple(thing["bbox"]) for thing in frame.get("objects", ())} for frame in frames],
+        objects={thing["id"]: spoken(thing["object"]) for thing in things},
+        length_s=length_s,
+    )
 
 
 def read_events(path: Path) -> list[PredictedEvent]:
@@ -85,17 +104,23 @@ def read_events(path: Path) -> list[PredictedEvent]:
 def _event(lines: list[dict[str, Any]]) -> PredictedEvent:
     first, last = lines[0], lines[-1]
     start_s = float(last["started_media_s"])
+    end_s = start_s + float(last["duration_s"])
     return PredictedEvent(
         name=spoken(last["interaction"]),
         human_id=int(last["human_id"]),
         start_s=start_s,
-        end_s=start_s + float(last["duration_s"]),
+        end_s=end_s,
         announced_s=float(first["media_time_s"]),
         closed_s=float(last["media_time_s"]),
         # The box of `ended` is where the pair was last seen, which is not where its media time is.
-        sightings=tuple(
-            Sighting(float(line["media_time_s"]), tuple(line["human_box_xyxy_px"]))
-            for line in lines
-            if line["type"] != "ended"
-        ),
+        sightings=tuple(_sighting(line, float(line["media_time_s"])) for line in lines if line["type"] != "ended"),
+        pair_id=int(last.get("pair_id", 0)),
+        object=spoken(last.get("object", "")),
+        peak_score=max(float(line.get("peak_score", 1.0)) for line in lines),
+        last_seen=_sighting(last, end_s) if last["type"] == "ended" else None,
     )
+
+
+def _sighting(line: dict[str, Any], t_s: float) -> Sighting:
+    thing = line.get("object_box_xyxy_px")
+    return Sighting(t_s, tuple(line["human_box_xyxy_px"]), tuple(thing) if thing else None, line.get("score"))

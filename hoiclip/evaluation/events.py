@@ -1,82 +1,73 @@
-"""Measure events against what really happened in a video: found, in time, in one piece, about the same people."""
+"""Match events to what really happened in a video: found, in time, in one piece, about the same people."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from hoiclip.evaluation.event_types import (
+    MIN_HUMAN_IOU,
+    Box,
+    PredictedEvent,
+    Sighting,
+    TrueInteraction,
+    TrueVideo,
+)
 from hoiclip.evaluation.overlap import paired_iou
 
+__all__ = [
+    "MIN_HUMAN_IOU",
+    "MIN_TEMPORAL_IOU",
+    "Box",
+    "Candidates",
+    "EventsResult",
+    "PredictedEvent",
+    "Sighting",
+    "TrueInteraction",
+    "TrueVideo",
+    "compare",
+    "evaluate_events",
+    "temporal_iou",
+]
+
 MIN_TEMPORAL_IOU = 0.5
-MIN_HUMAN_IOU = 0.3  # tells people apart; whether boxes are tight is the business of picture measures
-
-Box = tuple[float, float, float, float]  # xyxy in pixels
-
-
-class Sighting(NamedTuple):
-    """Where an event line put its human, at a media time."""
-
-    t_s: float
-    human_box: Box
 
 
 @dataclass(frozen=True)
-class PredictedEvent:
-    """One published interaction, from its lines `started` to `ended`."""
+class Candidates:
+    """Which events of one video could be which true interactions. T true interactions, E events."""
 
-    name: str
-    human_id: int
-    start_s: float  # as dated
-    end_s: float  # as dated
-    announced_s: float  # media time of the frame that said so
-    closed_s: float  # media time of the frame that ended it
-    sightings: tuple[Sighting, ...] = ()
+    video: str
+    truth: TrueVideo
+    events: tuple[PredictedEvent, ...]
+    same: NDArray[np.bool_]  # [T, E] one name, and the same human
+    overlap: NDArray[np.float64]  # [T, E] temporal IoU as dated
 
+    @property
+    def true(self) -> tuple[TrueInteraction, ...]:
+        """The video's true interactions."""
+        return self.truth.interactions
 
-@dataclass(frozen=True)
-class TrueInteraction:
-    """One interaction that really happened."""
+    @cached_property
+    def peaks(self) -> NDArray[np.float64]:
+        """How sure each event is, [E]."""
+        return np.array([event.peak_score for event in self.events], np.float64)
 
-    name: str
-    human_id: int
-    start_s: float
-    end_s: float
+    def match(self, min_overlap: float = MIN_TEMPORAL_IOU, min_peak: float = -np.inf) -> list[tuple[int, int]]:
+        """Return (true, event) indices matched one to one: the most that are possible, of these the best in time.
 
-
-@dataclass(frozen=True)
-class TrueVideo:
-    """The truth about a video; without `human_boxes` only names and times are compared."""
-
-    interactions: tuple[TrueInteraction, ...]
-    frame_times_s: NDArray[np.float64]  # [F] rising
-    human_boxes: Sequence[Mapping[int, Box]] = ()  # per frame, by human id
-
-    def human_box(self, human_id: int, t_s: float) -> Box | None:
-        """Return the box of a human in the frame nearest to `t_s`, or None where it is not in view."""
-        return self._at(t_s).get(human_id)
-
-    def nearest_human(self, box: Box, t_s: float) -> int | None:
-        """Return the human who overlaps `box` best at `t_s`, at `MIN_HUMAN_IOU` or more."""
-        people = self._at(t_s)
-        if not people:
-            return None
-        ids = sorted(people)
-        overlap = paired_iou(np.array([box] * len(ids)), np.array([people[i] for i in ids]))
-        best = int(overlap.argmax())
-        return ids[best] if overlap[best] >= MIN_HUMAN_IOU else None
-
-    def _at(self, t_s: float) -> Mapping[int, Box]:
-        if not self.human_boxes:
-            return {}
-        after = int(np.searchsorted(self.frame_times_s, t_s))
-        near = [i for i in (after - 1, after) if 0 <= i < len(self.human_boxes)]
-        return self.human_boxes[min(near, key=lambda i: abs(self.frame_times_s[i] - t_s))]
+        Only events whose peak score is `min_peak` or more take part.
+        """
+        possible = self.same & (self.overlap >= min_overlap - 1e-9) & (self.peaks >= min_peak)[None, :]
+        rows, columns = linear_sum_assignment(-np.where(possible, 1.0 + self.overlap / (len(self.true) + 1), 0.0))
+        return [(int(i), int(j)) for i, j in zip(rows, columns, strict=True) if possible[i, j]]
 
 
 @dataclass(frozen=True)
@@ -122,7 +113,7 @@ class EventsResult:
             "num_true": len(self.matches) + len(self.missed),
             "num_predicted": len(self.matches) + len(self.false),
             "num_matched": len(self.matches),
-            **{name: _spread(values) for name, values in delays.items()},
+            **{name: spread(values) for name, values in delays.items()},
             "fragmentation": float(np.mean(self.pieces)) if self.pieces else None,
             "num_fragmented": sum(count > 1 for count in self.pieces),
             "identity_switches": self.identity_switches,
@@ -150,25 +141,38 @@ def evaluate_events(
     overlaps the true human's by 0.3 or more in most of the event's lines. Of the possible matches the most are made,
     and of these the ones that overlap most in time.
     """
-    matches, missed, false, pieces, switches = [], [], [], [], 0
+    return result_of(compare(truth, predictions))
+
+
+def compare(
+    truth: Mapping[str, TrueVideo], predictions: Mapping[str, Sequence[PredictedEvent]]
+) -> tuple[Candidates, ...]:
+    """Return, for each video, which events could be which true interactions."""
+    compared = []
     for video, true_video in truth.items():
-        true, events = true_video.interactions, list(predictions.get(video, ()))
+        true, events = true_video.interactions, tuple(predictions.get(video, ()))
         same = np.array(
             [[t.name == e.name and _same_human(true_video, t.human_id, e) for e in events] for t in true], np.bool_
         ).reshape(len(true), len(events))
-        overlap = _temporal_iou(true, events)
-        possible = same & (overlap >= MIN_TEMPORAL_IOU - 1e-9)
-        rows, columns = linear_sum_assignment(-np.where(possible, 1.0 + overlap / (len(true) + 1), 0.0))
-        chosen = [(int(i), int(j)) for i, j in zip(rows, columns, strict=True) if possible[i, j]]
-        matches += [(video, true[i], events[j]) for i, j in chosen]
-        missed += [(video, t) for i, t in enumerate(true) if i not in {i for i, _ in chosen}]
-        false += [(video, e) for j, e in enumerate(events) if j not in {j for _, j in chosen}]
-        pieces += [int(count) for count in (same & (overlap > 0)).sum(1) if count]
-        switches += _identity_switches(true_video, events)
-    return EventsResult(tuple(matches), tuple(missed), tuple(false), tuple(pieces), switches, len(truth))
+        compared.append(Candidates(video, true_video, events, same, temporal_iou(true, events)))
+    return tuple(compared)
 
 
-def _temporal_iou(true: Sequence[TrueInteraction], events: Sequence[PredictedEvent]) -> NDArray[np.float64]:
+def result_of(compared: Sequence[Candidates], min_overlap: float = MIN_TEMPORAL_IOU) -> EventsResult:
+    """Match every video and count."""
+    matches, missed, false, pieces, switches = [], [], [], [], 0
+    for each in compared:
+        chosen = each.match(min_overlap)
+        found, used = {i for i, _ in chosen}, {j for _, j in chosen}
+        matches += [(each.video, each.true[i], each.events[j]) for i, j in chosen]
+        missed += [(each.video, t) for i, t in enumerate(each.true) if i not in found]
+        false += [(each.video, e) for j, e in enumerate(each.events) if j not in used]
+        pieces += [int(count) for count in (each.same & (each.overlap > 0)).sum(1) if count]
+        switches += _identity_switches(each.truth, each.events)
+    return EventsResult(tuple(matches), tuple(missed), tuple(false), tuple(pieces), switches, len(compared))
+
+
+def temporal_iou(true: Sequence[TrueInteraction], events: Sequence[PredictedEvent]) -> NDArray[np.float64]:
     """Return [T, E]; instants have no extent and overlap nothing."""
     start_t, end_t = np.array([[t.start_s, t.end_s] for t in true]).reshape(-1, 2).T[:, :, None]
     start_e, end_e = np.array([[e.start_s, e.end_s] for e in events]).reshape(-1, 2).T[:, None, :]
@@ -208,8 +212,9 @@ def _share(hits: int, others: int) -> float:
     return hits / (hits + others) if hits + others else 1.0
 
 
-def _spread(values: Sequence[float]) -> dict[str, float] | None:
-    """Return median and 90th percentile; of early and late ones the late are the worse."""
+def spread(values: Sequence[float]) -> dict[str, float] | None:
+    """Return median, 90th, 95th and 99th percentile; of early and late ones the late are the worse."""
     if not values:
         return None
-    return {"median": float(np.median(values)), "p90": float(np.percentile(values, 90))}
+    percentiles = {"median": 50, "p90": 90, "p95": 95, "p99": 99}
+    return {name: float(np.percentile(values, percent)) for name, percent in percentiles.items()}

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
+
+from stream.commands.evaluate_events import events
+from stream.commands.support.tables import JsonOption, print_measures
 
 app = typer.Typer(
     no_args_is_help=True,
     help="Score pictures (HICO-DET, V-COCO), events and models against ground truth. File formats: docs/evaluation.md.",
 )
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document with every measure.")]
 PredictionsFile = Annotated[Path, typer.Option("--predictions", "-p", help="JSON list of pictures with scored pairs.")]
 AnnotationsFile = Annotated[Path, typer.Option("--annotations", "-a", help="JSON list of pictures with true pairs.")]
 
@@ -53,7 +55,7 @@ def hico(
         "num_predicted_pairs": len(found),
         "num_predicted_pairs_outside_vocabulary": num_outside,
     }
-    _print(result.summary() | counts, result.per_class() if as_json else None, as_json)
+    print_measures(result.summary() | counts, result.per_class() if as_json else None, as_json)
 
 
 @app.command()
@@ -77,25 +79,10 @@ def vcoco(predictions: PredictionsFile, annotations: AnnotationsFile, as_json: J
         "num_predicted_roles": len(found.verb),
     }
     names = [verb.name for verb in vocabulary.verbs]
-    _print(result.summary() | counts, result.per_verb(names) if as_json else None, as_json)
+    print_measures(result.summary() | counts, result.per_verb(names) if as_json else None, as_json)
 
 
-@app.command()
-def events(
-    predictions: Annotated[Path, typer.Option("--predictions", "-p", help="Output folder of `hoistream batch`.")],
-    annotations: Annotated[Path, typer.Option("--annotations", "-a", help="Folder of `hoistream synth`: NAME.json.")],
-    as_json: JsonOption = False,
-) -> None:
-    """Precision, recall and F1 of events at temporal IoU 0.5, delays, fragmentation and identity switches.
-
-    Example: hoistream eval events --predictions results --annotations world
-    """
-    from hoiclip.evaluation.event_files import read_folders
-    from hoiclip.evaluation.events import evaluate_events
-
-    summary = evaluate_events(*read_folders(predictions, annotations)).summary()
-    by_interaction = summary.pop("by_interaction")
-    _print(summary, by_interaction, as_json)
+app.command()(events)
 
 
 @app.command()
@@ -127,28 +114,4 @@ def model(
             progress=lambda done, total: counters.update("pictures", done, total),
         )  # fmt: skip
     about = {"model": loaded.fingerprint, "enhancement": enhancement, "verb_classifier": verb_classifier}
-    _print(result.summary() | about, result.per_class() if as_json else None, as_json)
-
-
-def _print(summary: dict[str, Any], per_class: dict[str, Any] | None, as_json: bool) -> None:
-    """Print a JSON document, or aligned lines for people."""
-    if as_json:
-        import json
-
-        typer.echo(json.dumps(summary | {"by_interaction": per_class}, indent=2))
-        return
-    for name, value in _flat(summary):
-        typer.echo(f"{name:42} {value}")
-    for name, counts in (per_class or {}).items():
-        typer.echo(f"  {name:40} " + "  ".join(f"{key} {count}" for key, count in counts.items()))
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    rows: list[tuple[str, str]] = []
-    for name, value in values.items():
-        if isinstance(value, dict):
-            rows += _flat(value, f"{prefix}{name} ")
-        else:
-            shown = "-" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
-            rows.append((prefix + name, shown))
-    return rows
+    print_measures(result.summary() | about, result.per_class() if as_json else None, as_json)

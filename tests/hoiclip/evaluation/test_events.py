@@ -145,7 +145,10 @@ def test_the_command_prints_precision_recall_and_f1(tmp_path):
     options = ["events", "--predictions", str(tmp_path), "--annotations", str(tmp_path)]
     document = json.loads(CliRunner().invoke(app, [*options, "--json"]).stdout)
     assert (document["precision"], document["recall"], document["f1"]) == (0.5, 1.0, pytest.approx(2 / 3))
-    assert document["by_interaction"] == {"sit on bench": {"matched": 1, "missed": 0, "false": 1}}
+    bench = document["by_interaction"]["sit on bench"]
+    assert (bench["matched"], bench["missed"], bench["false"]) == (1, 0, 1)
+    assert bench["per_hour"] == pytest.approx(180.0)  # one in 20 s
+    assert bench["per_hour_interval"][0] < 180 < bench["per_hour_interval"][1]
     lines = CliRunner().invoke(app, options).stdout.splitlines()
     assert any(row.split() == ["precision", "0.5000"] for row in lines)
 
