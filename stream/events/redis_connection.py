@@ -6,6 +6,7 @@ the command twice. Both are turned off; whoever calls owns the retry loop.
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -17,6 +18,7 @@ from redis.retry import Retry
 
 DEFAULT_STREAM = "hoistream:events"
 SOCKET_TIMEOUT_S = 2.0
+_LONGEST_KEEP_H = 24 * 366 * 10
 _TLS_OPTIONS = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname"})
 
 
@@ -45,16 +47,26 @@ def parse_redis_url(url: str) -> RedisUrl:
         raise ValueError(
             "the port is not a number; write special characters of a password as %40 and the like"
         ) from None
-    options = dict(parse_qsl(parts.query))
-    stream = options.pop("stream", DEFAULT_STREAM)
-    keep_h = float(options.pop("keep_h", "24"))
-    if keep_h < 0:
-        raise ValueError(f"keep_h must not be negative, got {keep_h:g}")
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    if not (stream := options.pop("stream", DEFAULT_STREAM)):
+        raise ValueError("stream: expected a name, got nothing")
+    keep_h = _hours(options.pop("keep_h", "24"))
     if unknown := sorted(set(options) - _TLS_OPTIONS):
         raise ValueError(
             f"option {unknown[0]!r} is not known; expected stream, keep_h or {', '.join(sorted(_TLS_OPTIONS))}"
         )
     return RedisUrl(urlunsplit(parts._replace(query=urlencode(options))), stream, keep_h * 3600)
+
+
+def _hours(text: str) -> float:
+    """Return a number of hours. Raises ValueError, without `text`: it may be a misplaced password."""
+    try:
+        hours = float(text)
+    except ValueError:
+        hours = math.nan
+    if not 0 <= hours <= _LONGEST_KEEP_H:
+        raise ValueError(f"keep_h: expected hours from 0 to {_LONGEST_KEEP_H} such as 24 or 0.5")
+    return hours
 
 
 def connect(url: str, timeout_s: float = SOCKET_TIMEOUT_S) -> redis.Redis:

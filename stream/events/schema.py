@@ -199,10 +199,10 @@ class EventNumbers:
     Use: ``InteractionEvent(**numbers.next(), type="started", ...)``.
     """
 
-    def __init__(self, run_id: str, source_id: str) -> None:
+    def __init__(self, run_id: str, source_id: str, last_seq: int = 0) -> None:
         self.run_id = run_id
         self.source_id = source_id
-        self.seq = 0
+        self.seq = last_seq
 
     def next(self) -> Numbered:
         """Return the ids of the next event; `seq` counts from 1."""

@@ -5,47 +5,34 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import uuid
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 from platformdirs import user_state_path
 
 from hoiclip.closing import Closing
 from hoiclip.errors import HoistreamError
-from stream.events.schema import Event
-from stream.publish.delivery import Delivery
+from hoiclip.hashes import short_hash
+from stream.events.schema import PUBLISHER_ID, Event, EventNumbers, EventsLostEvent
+from stream.publish.delivery import Delivery, LossReport
+from stream.publish.open_interactions import OpenInteractions
 from stream.publish.records import Record
 from stream.publish.redis_sink import RedisSink, SinkDownError
-from stream.publish.sinks import is_redis, open_direct
+from stream.publish.sinks import DirectSink, JsonlSink, is_redis, open_direct
 from stream.publish.spool import Spool, SpoolFullError, SpoolLimits
+from stream.publish.state import Condition, PublisherState
+from stream.publish.worker import Worker
 
 logger = logging.getLogger(__name__)
 
+CLOSE_S = 5.0  # how long `close` tries to deliver where no deadline is given
 _SYNC_EVERY_S = 0.01  # records within this time share one fdatasync
 _RETRY_S = 0.2  # how often a full disk is tried again
-
-
-@dataclass(frozen=True)
-class PublisherState:
-    """How publishing stands, for health and metrics."""
-
-    state: Literal["ok", "redis_down", "redis_full", "disk_full"]
-    spooled: int  # events accepted by `publish`
-    published: int  # events new to a server; replays of known ones do not count
-    lag: int  # events that the slowest server does not have yet
-    spool_bytes: int
-    replays: int  # how often a server had lost events
-    damaged: int  # spool segments with an unreadable part
-    last_error: str  # one line, without passwords; "" while all is well
-
-    @property
-    def ok(self) -> bool:
-        """Whether every sink takes events."""
-        return self.state == "ok"
+_STALLED_S = 4.0  # events that wait for so long although nothing seems wrong: something hangs
+_DELETED_S = 60.0  # how long health says that somebody deleted entries
 
 
 class Publisher(Closing):
@@ -66,17 +53,29 @@ class Publisher(Closing):
         limits: SpoolLimits | None = None,
     ) -> None:
         self._changed = threading.Condition()
+        self._open_lock = threading.Lock()  # of `_open` where there is no spool, whose lock it uses else
         self._closing = False
         self._disk_error = ""  # why the last event could not be stored
         self._sync_error = ""  # why the last sync failed
         self._accepted = 0
-        self._direct = [open_direct(url) for url in sinks if not is_redis(url)]
-        remote = [RedisSink(url) for url in sinks if is_redis(url)]
+        self._open = OpenInteractions()
+        self._own_numbers = EventNumbers(short_hash(uuid.uuid4().hex), PUBLISHER_ID)
+        self._losses: list[LossReport] = []  # to be published
+        self._reported: set[str] = set()
+        self._lost = 0
+        self._deleted, self._deleted_s, self._deleted_why = 0, 0.0, ""
+        self._unsynced = threading.Event()
         self._deliveries: list[Delivery] = []
+        self._workers: list[Worker] = []
         self._spool: Spool | None = None
+        self._direct: list[DirectSink] = [open_direct(url) for url in sinks if not is_redis(url)]
+        remote = [RedisSink(url) for url in sinks if is_redis(url)]
         if remote:
             directory = spool_dir or user_state_path("hoistream") / "spool"
             self._spool = self._open_spool(remote, directory, limits or SpoolLimits(max_bytes=max_spool_bytes))
+        elif files := [sink for sink in self._direct if isinstance(sink, JsonlSink)]:
+            self._open.note_all(files[0].last_lines())
+        self._left_open = self._open.sources()  # where an earlier process left something open
 
     def _open_spool(self, sinks: list[RedisSink], directory: Path, limits: SpoolLimits) -> Spool:
         for sink in sinks:
@@ -84,14 +83,18 @@ class Publisher(Closing):
                 sink.probe()
             except SinkDownError as error:
                 logger.warning("%s", error)
-        spool = Spool(directory, limits)
-        self._deliveries = [Delivery(spool, sink, self._changed, partial(self._forget, spool)) for sink in sinks]
-        self._dirty = threading.Event()
-        self._syncer = threading.Thread(target=self._sync, args=(spool,), name="spool-sync", daemon=True)
-        self._syncer.start()
-        for delivery in self._deliveries:
-            delivery.start()
+        spool = Spool(directory, limits, journal=self._open)
+        self._deliveries = [
+            Delivery(spool, sink, self._changed, forget=partial(self._forget, spool), report=self._report_loss)
+            for sink in sinks
+        ]
+        syncing = Worker("spool-sync", partial(self._keep_synced, spool), self._notify)
+        self._workers = [syncing, *(delivery.worker for delivery in self._deliveries)]
+        for worker in self._workers:
+            worker.start()
         return spool
+
+    # Publishing
 
     def publish(self, event: Event, stop: threading.Event | None = None) -> Event:
         """Store `event` and return it with its publish time; waits while the disk is full.
@@ -102,19 +105,46 @@ class Publisher(Closing):
         if event.published_time is None:
             event = event.model_copy(update={"published_time": datetime.now(UTC)})
         record = Record.of(event)
-        for delivery in self._deliveries:
-            delivery.raise_failure()
+        for worker in self._workers:
+            worker.raise_failure()
+        if event.source_id in self._left_open:
+            self.begin({event.source_id: event.run_id}, among={event.source_id}, stop=stop)
         if self._spool is not None:
-            payload, spool = record.pack(), self._spool
-            self._insist(lambda: spool.append(payload), stop)
-            self._dirty.set()
+            spool = self._spool
+            self._wait_for_room(lambda: self._store(spool, record, event), stop)
+        else:
+            with self._open_lock:
+                self._open.note(event)
         for sink in self._direct:
-            self._insist(lambda sink=sink: sink.write(record.json), stop)  # type: ignore[misc]
+            self._wait_for_room(lambda sink=sink: sink.write(record.json), stop)  # type: ignore[misc]
         with self._changed:
             self._accepted += 1
         return event
 
-    def _insist(self, store: Callable[[], object], stop: threading.Event | None) -> None:
+    def begin(
+        self, runs: Mapping[str, str], among: Collection[str] | None = None, stop: threading.Event | None = None
+    ) -> int:
+        """Sources begin to run: end what a process that died left open, and return how many interactions that were.
+
+        `runs` are the run ids by source. What is open in one of them is not over: a recording that is processed again
+        tells its own end. Everything else ends with the reason `crashed`; of sources in `among` only, where given.
+        The first event of a source does the same for that source. Waits, and raises, as `publish` does.
+        """
+        ends = self._open.crashed(runs, among)
+        self._left_open -= self._left_open if among is None else set(among)
+        for event in ends:
+            self.publish(event, stop)
+        if ends:
+            logger.warning(
+                "%d interactions of an earlier run had no end: published with the reason `crashed`", len(ends)
+            )
+        return len(ends)
+
+    def _store(self, spool: Spool, record: Record, event: Event) -> None:
+        spool.append(record.pack(), partial(self._open.note, event))
+        self._unsynced.set()
+
+    def _wait_for_room(self, store: Callable[[], object], stop: threading.Event | None) -> None:
         """Try until there is room: nothing is dropped, and the state says why nothing moves."""
         while True:
             try:
@@ -125,8 +155,7 @@ class Publisher(Closing):
                 if not self._disk_error:
                     logger.error("%s", error)
                 self._disk_error = str(error)
-                if self._spool is not None:  # the replay window is worth less than new events
-                    self._spool.forget(self._acknowledged(self._spool), now=True)
+                self._make_room()
                 with self._changed:
                     if self._closing or (stop is not None and stop.is_set()):
                         raise HoistreamError(f"stopped with an event unpublished: {error}") from error
@@ -137,47 +166,124 @@ class Publisher(Closing):
                     self._disk_error = ""
                 return
 
+    # The spool
+
+    def _make_room(self) -> None:
+        """Give up the replay window: it is worth less than new events."""
+        if self._spool is not None:
+            self._spool.forget(self._acknowledged(self._spool), now=True)
+
     def _forget(self, spool: Spool) -> None:
         spool.forget(self._acknowledged(spool))
 
     def _acknowledged(self, spool: Spool) -> int:
         return min((delivery.acknowledged for delivery in self._deliveries), default=spool.end.record)
 
-    def _sync(self, spool: Spool) -> None:
+    def _keep_synced(self, spool: Spool) -> None:
         """Sync at once after a quiet time, and then at most every `_SYNC_EVERY_S`."""
         while not self._closing:
-            if not self._dirty.wait(_RETRY_S):
+            self._publish_losses(spool)
+            if not self._unsynced.wait(_RETRY_S):
                 continue
-            self._dirty.clear()
+            self._unsynced.clear()
             try:
                 spool.sync()
                 self._sync_error = ""
-            except SpoolFullError as error:
+            except (SpoolFullError, OSError) as error:
                 if not self._sync_error:
                     logger.error("%s", error)
                 self._sync_error = str(error)
-                self._dirty.set()
+                self._unsynced.set()
                 time.sleep(_RETRY_S)
-            with self._changed:
-                self._changed.notify_all()
+            self._notify()
             time.sleep(_SYNC_EVERY_S)
+
+    def _notify(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
+    # Losses
+
+    def _report_loss(self, report: LossReport) -> None:
+        """Take note of a loss; two deliveries that come across the same one report it once."""
+        with self._changed:
+            if report.key in self._reported:
+                return
+            self._reported.add(report.key)
+            self._losses.append(report)
+            if report.reason == "deleted":
+                self._deleted += report.count
+                self._deleted_s, self._deleted_why = time.monotonic(), report.why
+            else:
+                self._lost += report.count
+        logger.error("%s", report.why)
+        self._unsynced.set()
+
+    def _publish_losses(self, spool: Spool) -> None:
+        """Publish what was reported; where the disk is full, later."""
+        while self._losses:
+            report = self._losses[0]
+            numbers = self._own_numbers.next()
+            numbers["event_id"] = short_hash(PUBLISHER_ID, report.key)
+            event = EventsLostEvent(
+                **numbers,
+                media_time_s=0.0,
+                published_time=datetime.now(UTC),
+                count=report.count,
+                where=report.where,
+                reason=report.reason,
+                why=report.why,
+            )
+            record = Record.of(event)
+            try:
+                self._store(spool, record, event)
+                for sink in self._direct:
+                    sink.write(record.json)
+            except (SpoolFullError, OSError):
+                self._own_numbers.seq -= 1
+                return
+            del self._losses[0]
+
+    # State and the end
 
     @property
     def state(self) -> PublisherState:
         """How things stand now."""
-        down = next((delivery for delivery in self._deliveries if delivery.condition != "ok"), None)
-        disk_error = self._disk_error or self._sync_error
-        lag = self._spool.end.record - self._acknowledged(self._spool) if self._spool else 0
+        condition, error = self._condition()
         return PublisherState(
-            state="disk_full" if disk_error else down.condition if down else "ok",
+            state=condition,
             spooled=self._accepted,
             published=sum(delivery.added for delivery in self._deliveries) if self._deliveries else self._accepted,
-            lag=lag,
+            lag=self._lag(),
             spool_bytes=self._spool.num_bytes if self._spool else 0,
             replays=sum(delivery.replays for delivery in self._deliveries),
             damaged=self._spool.damaged if self._spool else 0,
-            last_error=disk_error or (down.error if down else ""),
+            lost=self._lost,
+            deleted=self._deleted,
+            last_error=error,
         )
+
+    def _lag(self) -> int:
+        return self._spool.end.record - self._acknowledged(self._spool) if self._spool else 0
+
+    def _condition(self) -> tuple[Condition, str]:
+        """Return the worst of what is wrong, and a line about it."""
+        for worker in self._workers:
+            if not worker.running and not self._closing:
+                return "failed", f"{worker.name} stopped: {worker.failure or 'nobody knows why'}"
+        if disk_error := self._disk_error or self._sync_error:
+            return "disk_full", disk_error
+        for delivery in self._deliveries:
+            if delivery.condition != "ok":
+                return delivery.condition, delivery.error
+        now = time.monotonic()
+        for delivery in self._deliveries:
+            waiting_s = now - delivery.moved_s
+            if self._spool and delivery.acknowledged < self._spool.end.record and waiting_s > _STALLED_S:
+                return "stalled", f"{delivery.worker.name}: nothing has moved for {waiting_s:.0f} s"
+        if self._deleted and now - self._deleted_s < _DELETED_S:
+            return "events_deleted", self._deleted_why
+        return "ok", ""
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until every sink has what was published so far; return whether that was so in time."""
@@ -186,31 +292,40 @@ class Publisher(Closing):
         if self._spool is None:
             return True
         target = self._spool.end.record
-        self._dirty.set()
+        self._unsynced.set()
         with self._changed:
             return self._changed.wait_for(
-                lambda: all(d.acknowledged >= target or d.failure for d in self._deliveries), timeout_s
+                lambda: (
+                    all(d.acknowledged >= target for d in self._deliveries)
+                    or any(worker.failure for worker in self._workers)
+                ),
+                max(0.0, timeout_s),
             ) and all(d.acknowledged >= target for d in self._deliveries)
 
-    def close(self, timeout_s: float = 5.0) -> None:
-        """Deliver what can be delivered in `timeout_s`; the rest waits in the spool for the next start.
+    def close(self, deadline: float | None = None) -> None:
+        """Deliver what can be delivered, and be done by `deadline` (monotonic; in `CLOSE_S` when not given).
 
-        Safe to call twice. Raises what ended a delivery, if one failed.
+        The rest waits in the spool for the next start, which a log line says. Safe to call twice. Raises what ended
+        a thread, if anything did.
         """
         if self._closing:
             return
-        delivered = self.flush(timeout_s)
+        deadline = time.monotonic() + CLOSE_S if deadline is None else deadline
+        delivered = self.flush(deadline - time.monotonic())
         with self._changed:
             self._closing = True
             self._changed.notify_all()
+        self._unsynced.set()
         if self._spool is not None:
             for delivery in self._deliveries:
-                delivery.close()
-            self._syncer.join()
+                delivery.stop()
+            for delivery in self._deliveries:
+                delivery.close(deadline)
+            self._workers[0].join(_RETRY_S)
             if not delivered:
                 logger.warning("%d events wait in %s for the next start", self.state.lag, self._spool.directory)
             self._spool.close()
         for sink in self._direct:
             sink.close()
-        for delivery in self._deliveries:
-            delivery.raise_failure()
+        for worker in self._workers:
+            worker.raise_failure()

@@ -6,28 +6,35 @@ from typing import NamedTuple
 
 from stream.events.schema import Event
 
-_SEPARATOR = b"\x1f"  # events refuse control characters in ids
+# Events refuse control characters in ids.
+_IN_SOURCE, _SEPARATOR = b"\x1e", b"\x1f"
 
 
 class Record(NamedTuple):
     """One event, ready for a sink that need not parse its JSON."""
 
-    run_id: bytes
-    source_id: bytes
+    source: bytes  # run id and source id, as `split_source` takes them apart: `seq` counts within both
     seq: int
     json: bytes
 
     @classmethod
     def of(cls, event: Event) -> Record:
         """Serialise `event`."""
-        return cls(event.run_id.encode(), event.source_id.encode(), event.seq, event.model_dump_json().encode())
+        source = f"{event.run_id}\x1e{event.source_id}".encode()
+        return cls(source, event.seq, type(event).__pydantic_serializer__.to_json(event))
 
     def pack(self) -> bytes:
         """Return the spool's payload; `unpack` is the inverse."""
-        return _SEPARATOR.join((self.run_id, self.source_id, b"%d" % self.seq, self.json))
+        return b"%b\x1f%d\x1f%b" % self
 
     @classmethod
     def unpack(cls, payload: bytes) -> Record:
-        """Return the record in a payload of `pack`."""
-        run_id, source_id, seq, json = payload.split(_SEPARATOR, 3)
-        return cls(run_id, source_id, int(seq), json)
+        """Return the record in a payload of `pack`. Raises ValueError for anything else."""
+        source, seq, json = payload.split(_SEPARATOR, 2)
+        return cls(source, int(seq), json)
+
+
+def split_source(source: bytes) -> tuple[bytes, bytes]:
+    """Return run id and source id of a `Record.source`."""
+    run_id, source_id = source.split(_IN_SOURCE)
+    return run_id, source_id

@@ -2,56 +2,36 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections import ChainMap
-from collections.abc import Iterable, MutableMapping, Sequence
-from itertools import chain, groupby, islice
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
-import redis
-from redis.exceptions import AuthenticationError, AuthorizationError, NoScriptError, OutOfMemoryError, RedisError
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    NoScriptError,
+    OutOfMemoryError,
+    RedisError,
+    ResponseError,
+)
 
 from hoiclip.errors import HoistreamError, InputError
-from stream.events.redis_connection import connect, parse_redis_url
-from stream.publish.records import Record
-from stream.publish.trimming import Trimmed, Trimmer
+from stream.events.lua import load_script
+from stream.events.redis_connection import parse_redis_url
+from stream.events.redis_pipe import GarbageError, RedisPipe, fields_of, info_of, pack_argument
+from stream.publish.records import Record, split_source
+from stream.publish.trimming import Trimmed, account_key, trim
 
 logger = logging.getLogger(__name__)
 
-FIELD = b"event"  # the one field of an entry: the event as JSON
 _MARK_TTL_S = 30 * 86400  # how long the last seq of a finished run is remembered
-
-# KEYS: stream, hash of the last seq by source. ARGV: time to live, m, m times (source, seq the server must know),
-# then (source, seq, event) for each event. Returns how many were new, or -1 with nothing done when the server has
-# forgotten events it once acknowledged.
-_APPEND = """
-local last = {}
-local m = tonumber(ARGV[2])
-for i = 3, 2 + 2 * m, 2 do
-  local stored = tonumber(redis.call('HGET', KEYS[2], ARGV[i]) or '0')
-  if stored < tonumber(ARGV[i + 1]) then return -1 end
-  last[ARGV[i]] = stored
-end
-local added = 0
-for i = 3 + 2 * m, #ARGV, 3 do
-  local source, seq = ARGV[i], tonumber(ARGV[i + 1])
-  if seq > last[source] then
-    redis.call('XADD', KEYS[1], '*', 'event', ARGV[i + 2])
-    last[source] = seq
-    added = added + 1
-  end
-end
-if added > 0 then
-  for source, seq in pairs(last) do redis.call('HSET', KEYS[2], source, string.format('%.0f', seq)) end
-  redis.call('EXPIRE', KEYS[2], ARGV[1])
-end
-return added
-"""
-
-
-_APPEND_SHA = hashlib.sha1(_APPEND.encode(), usedforsecurity=False).hexdigest()
-_PART = 100  # events a script call: more is no faster, and blocks other clients longer
+_APPEND = load_script("stream.publish", "append.lua")
+_LOOK = load_script("stream.publish", "look.lua")
+_PART = 200  # events a script call: more is no faster, and blocks other clients longer
+_LOOKED_AT = 16  # newest sources whose marks are compared in each look
+_MAX_ROUNDS = 5  # another process may append events of the same run at the same time
+_REMEDY = "run it with `maxmemory-policy noeviction`"
+_NEARLY_FULL = 0.9  # of maxmemory: where a server that evicts is not sent more
 
 
 class SinkDownError(HoistreamError):
@@ -66,32 +46,45 @@ class SinkLostError(HoistreamError):
     """The server came back without events it had acknowledged; `RedisSink.rewind` and send them again."""
 
 
-class RedisSink:
-    """One stream of one server; used from one thread.
+@dataclass
+class _Part:
+    """Events of one script call. `heads`: by source, the seq that the server must have, and then has."""
 
-    Remembers the last seq it sent for each source and run, so that the script notices a server that lost some.
-    Raises InputError for a URL that cannot be right.
+    heads: dict[bytes, list[int]] = field(default_factory=dict)
+    events: list[bytes] = field(default_factory=list)  # packed
+
+
+class RedisSink:
+    """One stream of one server; used from one thread, but for `abort`.
+
+    Remembers what the server has acknowledged of each source and run ("marks"), so that a server that lost some of it
+    is noticed. Raises InputError for a URL that cannot be right.
     """
 
     def __init__(self, url: str) -> None:
         try:
             self._target = parse_redis_url(url)
-            self._client = connect(self._target.url)
+            self._pipe = RedisPipe(self._target.url)
         except ValueError as error:
             raise InputError(f"sink redis: {error}") from None  # the cause may show the password
         self.label = self._target.label
-        self._trimmer = Trimmer(self._client, self._target.stream)
-        self._sent: dict[tuple[bytes, bytes], int] = {}
+        self.evicts = False  # the server may throw events away by itself
+        self.unrecoverable = 0  # acknowledged events that the server lost and that nobody can send again
+        self._stream = self._target.stream.encode()
+        self._marks: dict[bytes, int] = {}  # by `Record.source`, the one used last at the end
+        self._lost_marks: dict[bytes, int] = {}  # as they were before the server lost some
+        self._era, self._added = -1, 0  # of the stream's account, see look.lua
 
     def probe(self) -> None:
         """Connect once. Raises InputError for a wrong password or too old a server, SinkDownError without an answer."""
         try:
-            version = str(self._client.info("server")["redis_version"])
+            version = info_of(self._pipe.call("INFO", "server")).get("redis_version", "")
+            self._look_at_memory()
         except (AuthenticationError, AuthorizationError) as error:
             raise InputError(f"sink {self.label}: {error}; check the user and password in the URL") from None
         except RedisError as error:
             raise self._translate(error) from error
-        if int(version.split(".")[0]) < 7:
+        if version.split(".")[0].isdigit() and int(version.split(".")[0]) < 7:
             raise InputError(f"sink {self.label}: the server is {version}; hoistream needs Redis 7.0 or Valkey")
 
     def append(self, records: Sequence[Record]) -> int:
@@ -99,45 +92,140 @@ class RedisSink:
 
         Raises SinkDownError, SinkFullError, SinkLostError; any part may have arrived: send the same records again.
         """
+        added = 0
         try:
-            replies = self._send(records)
-            if any(isinstance(reply, NoScriptError) for reply in replies):
-                self._client.script_load(_APPEND)
-                replies = self._send(records)
+            if self.evicts and self._look_at_memory() > _NEARLY_FULL:
+                raise SinkFullError(f"{self.label}: the server would throw events away at its memory cap; {_REMEDY}")
+            for _ in range(_MAX_ROUNDS):
+                now, agreed = self._append_once(records)
+                added += now
+                if agreed:
+                    return added
         except RedisError as error:
             raise self._translate(error) from error
-        # Later parts of a source are refused when an earlier one failed, so the first failure tells what happened.
-        for reply in replies:
-            if isinstance(reply, RedisError):
-                raise self._translate(reply) from reply
-            if reply < 0:
+        raise SinkDownError(f"{self.label}: another process appends events of the same run; tried again later")
+
+    def _append_once(self, records: Sequence[Record]) -> tuple[int, bool]:
+        """Send what the server is not known to have; return how many were new, and whether it stood as expected.
+
+        Where it did not, `_marks` says now how it stands. Raises the first error among the replies.
+        """
+        parts = []
+        for part in self._parts(records):  # the server works on one while the next is packed
+            self._pipe.send(self._packed(part))
+            parts.append(part)
+        replies = [self._pipe.receive() for _ in parts]
+        if any(isinstance(reply, NoScriptError) for reply in replies):
+            self._pipe.call("SCRIPT", "LOAD", _APPEND.text)
+            return 0, False
+        added = 0
+        # Later parts of a source are refused when an earlier one was, so the first refusal tells what happened.
+        for part, reply in zip(parts, replies, strict=True):
+            if isinstance(reply, ResponseError):
+                raise reply
+            if reply != len(part.events):
+                self._learn(part.heads, reply)
+                return added, False
+            added += len(part.events)
+            self._added += len(part.events)
+            for source, (_, newest) in part.heads.items():
+                self._marks.pop(source, None)
+                self._marks[source] = newest
+                self._lost_marks.pop(source, None)
+        return added, True
+
+    def _parts(self, records: Sequence[Record]) -> Iterator[_Part]:
+        """Yield the records that the server is not known to have, in parts, as if each part arrives."""
+        ahead: dict[bytes, int] = {}
+        part = _Part()
+        for source, seq, json in records:
+            head = part.heads.get(source)
+            if head is None:
+                known = ahead.get(source, self._marks.get(source))
+                if known is None:
+                    known = seq - 1  # a guess: the server says if it is wrong
+                elif seq <= known:
+                    continue
+                part.heads[source] = [known, seq]
+            elif seq <= head[1]:
+                continue
+            else:
+                head[1] = seq
+            part.events.append(b"$%d\r\n%b\r\n" % (len(json), json))
+            if len(part.events) == _PART:
+                yield part
+                ahead.update((source, newest) for source, (_, newest) in part.heads.items())
+                part = _Part()
+        if part.events:
+            yield part
+
+    def _packed(self, part: _Part) -> bytes:
+        keys: dict[bytes, int] = {self._stream: 1}
+        heads: list[bytes | int] = []
+        for source, (expected, newest) in part.heads.items():
+            key, source_id = self._mark(source)
+            heads += (keys.setdefault(key, len(keys) + 1), source_id, expected, newest)
+        head = ("EVALSHA", _APPEND.sha, len(keys), *keys, _MARK_TTL_S, len(part.heads), *heads)
+        return b"*%d\r\n%b%b" % (
+            len(head) + len(part.events),
+            b"".join(map(pack_argument, head)),
+            b"".join(part.events),
+        )
+
+    def _learn(self, heads: Mapping[bytes, list[int]], stored: object) -> None:
+        """Take over the server's own account of `heads`. Raises SinkLostError where it knows less than it did."""
+        for (source, (expected, _)), have in zip(heads.items(), _numbers(stored, len(heads)), strict=True):
+            if have < self._marks.get(source, 0):
                 raise SinkLostError(f"{self.label}: the server forgot events it had acknowledged; sending them again")
-        self._sent |= {(record.run_id, record.source_id): record.seq for record in records}
-        return sum(replies)
+            if (before := self._lost_marks.pop(source, None)) is not None:
+                self.unrecoverable += max(0, min(before, expected) - have)
+            self._marks[source] = have
 
-    def _send(self, records: Sequence[Record]) -> list[Any]:
-        """Return the reply, or the error in its place, for each part of `records`."""
-        sent = ChainMap({}, self._sent)  # as it will be when every part has arrived
-        pipeline = self._client.pipeline(transaction=False)
-        for run_id, group in groupby(records, key=lambda record: record.run_id):
-            mark = self._marks(run_id)
-            while part := list(islice(group, _PART)):
-                pipeline.evalsha(_APPEND_SHA, 2, self._target.stream, mark, *_arguments(part, sent))
-        return pipeline.execute(raise_on_error=False)
+    def look(self) -> int:
+        """Compare the server with what it acknowledged; return how many entries others deleted since the last look.
 
-    def verify(self) -> None:
-        """Ask whether the server still has what was sent, for quiet times. Raises SinkDownError, SinkLostError."""
+        Raises SinkDownError, SinkLostError.
+        """
+        recent = list(self._marks.items())[-_LOOKED_AT:]
+        keys: dict[bytes, int] = {self._stream: 1, account_key(self._stream): 2}
+        fields: list[bytes | int] = []
+        for source, _ in recent:
+            key, source_id = self._mark(source)
+            fields += (keys.setdefault(key, len(keys) + 1), source_id)
         try:
-            for (run_id, source), seq in self._sent.items():
-                if int(self._client.hget(self._marks(run_id), source) or 0) < seq:
-                    raise SinkLostError(f"{self.label}: the server lost events it had acknowledged; sending them again")
-            self._client.ping()
+            reply = self._pipe.run(_LOOK, list(keys), [self._era, self._added, *fields])
+            gone, self._era, self._added, marks = fields_of(reply, int, int, int, list)
+            stored = fields_of(marks, *[int] * len(recent))
+            self._look_at_memory()
         except RedisError as error:
             raise self._translate(error) from error
+        for (_, seq), have in zip(recent, stored, strict=True):
+            if have < seq:
+                raise SinkLostError(f"{self.label}: the server lost events it had acknowledged; sending them again")
+        return int(gone)
 
     def rewind(self) -> None:
         """Expect nothing of the server any more: what follows starts from the oldest record kept."""
-        self._sent.clear()
+        self._lost_marks = self._marks | {
+            source: max(seq, self._marks.get(source, 0)) for source, seq in self._lost_marks.items()
+        }
+        self._marks = {}
+        self._era = -1
+
+    def settle(self) -> None:
+        """Count what cannot come back: everything kept was sent again, and of other runs nothing is kept.
+
+        Raises SinkDownError.
+        """
+        try:
+            for source, before in list(self._lost_marks.items()):
+                have = self._pipe.call("HGET", *self._mark(source))
+                self.unrecoverable += max(0, before - int(have or 0))
+                del self._lost_marks[source]
+        except ValueError:
+            raise self._translate(GarbageError("no sound reply: a mark is no number")) from None
+        except RedisError as error:
+            raise self._translate(error) from error
 
     def trim(self) -> Trimmed:
         """Remove entries past the URL's ``keep_h`` that every group has finished. Raises SinkDownError."""
@@ -149,19 +237,34 @@ class RedisSink:
 
     def _trim(self, keep_s: float, *, only_read: bool) -> Trimmed:
         try:
-            return self._trimmer.trim(keep_s, only_read=only_read)
+            return trim(self._pipe, self._stream, keep_s, only_read=only_read)
         except RedisError as error:
             raise self._translate(error) from error
 
+    def abort(self) -> None:
+        """Make whatever the sink's thread waits for fail at once; from any thread."""
+        self._pipe.abort()
+
     def close(self) -> None:
         """Drop the connection."""
-        self._client.close()
+        self._pipe.drop()
 
-    def _marks(self, run_id: bytes) -> bytes:
-        # The braces put the key into the stream's slot of a cluster.
-        return b"{%s}:last:%s" % (self._target.stream.encode(), run_id)
+    def _look_at_memory(self) -> float:
+        """Note whether the server evicts; return how much of its memory it uses, 0 where it has no cap."""
+        info = info_of(self._pipe.call("INFO", "memory"))
+        cap, policy = _number(info.get("maxmemory")), info.get("maxmemory_policy", "noeviction")
+        evicts = cap > 0 and policy != "noeviction"
+        if evicts and not self.evicts:
+            logger.warning("%s: maxmemory-policy %s loses events at the memory cap; %s", self.label, policy, _REMEDY)
+        self.evicts = evicts
+        return _number(info.get("used_memory")) / cap if cap else 0.0
 
-    def _translate(self, error: redis.RedisError) -> HoistreamError:
+    def _mark(self, source: bytes) -> tuple[bytes, bytes]:
+        """Return the hash and the field that hold the last seq of a source's run."""
+        run_id, source_id = split_source(source)
+        return b"{%b}:last:%b" % (self._stream, run_id), source_id
+
+    def _translate(self, error: RedisError) -> HoistreamError:
         if isinstance(error, OutOfMemoryError):  # before the script wrote anything: servers check at its start
             return SinkFullError(
                 f"{self.label}: the server is at its memory cap; events wait on disk. Raise maxmemory, or let the "
@@ -170,13 +273,12 @@ class RedisSink:
         return SinkDownError(f"{self.label}: {error}; events wait on disk and are sent again")
 
 
-def _arguments(records: list[Record], sent: MutableMapping[tuple[bytes, bytes], int]) -> Iterable[bytes | int]:
-    """Return the script's ARGV for records of one run, and note in `sent` what the server has afterwards."""
-    heads: dict[bytes, int] = {}
-    tail: list[bytes | int] = []
-    for run_id, source, seq, json in records:
-        if source not in heads:
-            heads[source] = sent.get((run_id, source), 0)
-        tail += (source, seq, json)
-        sent[run_id, source] = seq
-    return chain((_MARK_TTL_S, len(heads)), chain.from_iterable(heads.items()), tail)
+def _numbers(reply: object, count: int) -> list[int]:
+    """Return `count` numbers that a script read from a hash. Raises GarbageError."""
+    if isinstance(reply, list) and len(reply) == count and all(isinstance(t, bytes) and t.isdigit() for t in reply):
+        return [int(text) for text in reply]
+    raise GarbageError("no sound reply: unexpected elements")
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text is not None and text.isdigit() else 0

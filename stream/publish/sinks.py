@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 import threading
 from pathlib import Path
 from typing import IO, Protocol
 
-from hoiclip.errors import InputError
+from hoiclip.errors import HoistreamError, InputError
 from stream.publish.appending import append_whole
 
+logger = logging.getLogger(__name__)
+
+_BLOCK = 1 << 16  # bytes read at once
 FORMS = "redis://[user:password@]host[:port][/db], rediss://…, jsonl:PATH or stdout:"
 
 
@@ -34,38 +38,63 @@ class DirectSink(Protocol):
 class JsonlSink:
     """Append one line an event to a file; a half line that a killed writer left is cut off first.
 
-    Raises InputError when the file cannot be opened.
+    A file that somebody removes or moves away is begun anew with the next line. Raises InputError when the file cannot
+    be opened.
     """
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._lock = threading.Lock()
+        self._fd = -1
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+            self._open()
+            self._cut_half_line()
         except OSError as error:
             raise InputError(f"sink jsonl:{path}: cannot be written ({error.strerror})") from error
-        self._size = os.fstat(self._fd).st_size
-        self._cut_half_line()
+
+    def _open(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd = fd
 
     def _cut_half_line(self) -> None:
-        end = self._size
+        end = size = os.fstat(self._fd).st_size
         while end > 0:
-            start = max(0, end - (1 << 16))
-            block = os.pread(self._fd, end - start, start)
-            newline = block.rfind(b"\n")
+            start = max(0, end - _BLOCK)
+            newline = os.pread(self._fd, end - start, start).rfind(b"\n")
             if newline >= 0:
                 end = start + newline + 1
                 break
             end = start
-        if end < self._size:
+        if end < size:
             os.ftruncate(self._fd, end)
-            self._size = end
+
+    def last_lines(self, num_bytes: int = 16 << 20) -> list[bytes]:
+        """Return the whole lines among the last `num_bytes`; none for a pipe or a device."""
+        size = os.fstat(self._fd).st_size
+        start = max(0, size - num_bytes)
+        lines = os.pread(self._fd, size - start, start).splitlines() if size else []
+        return lines[1:] if start else lines
 
     def write(self, line: bytes) -> None:
         """Append `line` and a newline."""
         with self._lock:
-            append_whole(self._fd, line + b"\n", self._size)
-            self._size += len(line) + 1
+            if self._fd < 0:
+                raise HoistreamError(f"sink jsonl:{self._path}: closed")
+            if not self._is_there():
+                logger.warning("jsonl:%s was removed or moved away: begun anew", self._path)
+                self._open()
+            append_whole(self._fd, line + b"\n")
+
+    def _is_there(self) -> bool:
+        try:
+            there = self._path.stat()
+        except FileNotFoundError:
+            return False
+        mine = os.fstat(self._fd)
+        return (there.st_ino, there.st_dev) == (mine.st_ino, mine.st_dev)
 
     def flush(self) -> None:
         """Sync the file."""
@@ -74,16 +103,19 @@ class JsonlSink:
 
     def close(self) -> None:
         """Sync and close the file."""
-        if self._fd >= 0:
-            self.flush()
-            os.close(self._fd)
-            self._fd = -1
+        with self._lock:
+            if self._fd >= 0:
+                self.flush()
+                os.close(self._fd)
+                self._fd = -1
 
 
 class StdoutSink:
-    """Print one line an event, at once."""
+    """Print one line an event, at once. Raises InputError where standard output is closed."""
 
     def __init__(self, stream: IO[bytes] | None = None) -> None:
+        if stream is None and sys.stdout is None:
+            raise InputError("sink stdout: standard output is closed; send it somewhere, or use jsonl:PATH")
         self._stream = stream or sys.stdout.buffer
         self._lock = threading.Lock()
 

@@ -1,135 +1,157 @@
-"""Events wait here, on disk, until every sink has them: append-only segments of CRC-framed records.
+"""Events wait here, on disk, until every sink has them: append-only segments of numbered, checksummed records.
 
 `append` hands the record to the kernel before it returns, so a killed process loses nothing; `sync` then puts
 everything appended so far on the disk with one fdatasync, so a power cut loses at most what came since the last call.
-Acknowledged segments stay for a replay window, for the case that a server comes back empty.
+Acknowledged segments stay for a replay window, for the case that a server comes back empty. Damage costs the records
+it hit and no others, and is accounted for by their numbers.
 """
 
 from __future__ import annotations
 
 import fcntl
-import json
 import logging
 import os
-import struct
 import threading
 import time
-import zlib
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Protocol
 
 from hoiclip.closing import Closing
 from hoiclip.errors import HoistreamError, InputError
 from stream.publish.appending import append_whole
+from stream.publish.frames import MARK, RECORD, SNAPSHOT, is_torn, pack_frame
+from stream.publish.positions import Loss, Position, Reading
+from stream.publish.segment_reading import SegmentEnd, find_end, read_segment, read_whole
+from stream.publish.segments import SegmentFolder
 
 logger = logging.getLogger(__name__)
-
-_FRAME = struct.Struct("<II")  # length and CRC-32 of the payload that follows
-_MAX_RECORD = 1 << 24  # a longer length is a torn or corrupt frame
-_BLOCK = 1 << 18  # bytes read at once
 
 
 class SpoolFullError(HoistreamError):
     """The disk or the budget has no room; nothing of the record was kept, so the caller may try it again."""
 
 
-class Position(NamedTuple):
-    """A place between two records."""
-
-    segment: int  # number of the segment's first record, which is also its file name
-    offset: int  # bytes into the segment
-    record: int  # records before this place, since the spool was made
-
-    @classmethod
-    def start_of(cls, segment: int) -> Position:
-        """Return the place before a segment's first record."""
-        return cls(segment, 0, segment)
-
-
 @dataclass(frozen=True, kw_only=True)
 class SpoolLimits:
-    """How much is kept. The replay window is given up first when the budget or the disk is full."""
+    """How much is kept. The replay window is given up first when the budget or the disk is full.
+
+    Raises InputError for a budget in which no event fits.
+    """
 
     max_bytes: int = 1 << 30  # whole spool
     segment_bytes: int = 8 << 20
     segment_age_s: float = 60.0  # a segment is closed at this age, so that the window can be cut
     replay_window_s: float = 600.0  # how long acknowledged segments stay
 
+    def __post_init__(self) -> None:
+        if not 1 << 12 <= self.max_bytes <= 1 << 50:
+            raise InputError(
+                f"spool: expected a budget of 4 KiB to 1 PiB, got {self.max_bytes} bytes; set `spool_max_mb`"
+            )
+
+
+class Journal(Protocol):
+    """What must be known of records that are forgotten: each segment begins with a snapshot of it."""
+
+    def restore(self, snapshot: bytes, records: list[bytes]) -> None:
+        """Take over the newest snapshot (empty when there was none) and every record since."""
+        ...
+
+    def snapshot(self) -> bytes:
+        """Return what must be known of all records so far."""
+        ...
+
 
 class Spool(Closing):
     """The records of one directory. One process at a time; `append` and `sync` from any thread, a reader each thread.
 
-    `write` is os.write, replaceable to test a full disk. Raises InputError when the directory is in use or read-only.
+    `write` is os.write, replaceable to test a full disk.
+    Raises InputError when the directory is in use or cannot be written.
     """
 
     def __init__(
         self,
         directory: Path,
-        limits: SpoolLimits = SpoolLimits(),
+        limits: SpoolLimits | None = None,
         *,
+        journal: Journal | None = None,
         write: Callable[[int, bytes], int] = os.write,
     ) -> None:
+        limits = limits or SpoolLimits()
         self.directory = directory
         self.limits = replace(limits, segment_bytes=min(limits.segment_bytes, limits.max_bytes // 4))
-        self.damaged = 0  # segments with an unreadable middle, skipped by readers and kept on disk as *.damaged
+        self.damaged = 0  # places with damaged bytes that readers came across
+        self._folder = SegmentFolder(directory)
+        self._journal = journal
         self._write = write
         self._lock = threading.Lock()
-        self._sync_lock = threading.Lock()
+        self._sync_lock = threading.Lock()  # taken before `_lock` where both are
+        self._retired: list[int] = []  # descriptors of closed segments that a sync may still be using
+        self._lock_fd = _lock_directory(directory)
+        self.identity = _identity(self._lock_fd)  # of this spool among all, over its restarts
         try:
-            directory.mkdir(parents=True, exist_ok=True)
-            self._lock_fd = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-        except OSError as error:
-            raise InputError(f"spool {directory}: cannot be written ({error.strerror}); set `spool_dir`") from error
-        try:
-            fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._sizes = self._folder.sizes()
+            self._end = Position(-1, 0, -1)
+            self._snapshot_bytes = 0  # length of the active segment's snapshot
+            self._fd = -1
+            self._opened = 0.0
+            if journal is not None:
+                journal.restore(*self._since_snapshot())
+            self._open_last()
         except OSError as error:
             os.close(self._lock_fd)
-            raise InputError(
-                f"spool {directory}: in use by another process; give each run its own `spool_dir`"
-            ) from error
-        self._sizes = {int(path.stem): path.stat().st_size for path in sorted(directory.glob("*.log"))}
-        self._fd = -1
-        self._opened = 0.0
-        self._end = Position.start_of(max(self._sizes, default=0))
-        self._open_last()
-        self._durable: Position = self._end
+            raise InputError(f"spool {directory}: cannot be read ({error.strerror}); set `spool_dir`") from error
+        self._num_bytes = sum(self._sizes.values())
+        self._durable = self._end
 
     # Appending
 
-    def append(self, payload: bytes) -> Position:
-        """Store one record and return the place after it. Raises SpoolFullError, having kept nothing."""
-        frame = _FRAME.pack(len(payload), zlib.crc32(payload)) + payload
+    def append(self, payload: bytes, note: Callable[[], object] | None = None) -> Position:
+        """Store one record and return the place after it. Raises SpoolFullError, having kept nothing.
+
+        `note` tells the journal of it, before anything can come between.
+        """
         with self._lock:
             if self._fd < 0:
                 raise HoistreamError(f"spool {self.directory}: closed")
-            if self._end.offset and (
-                self._end.offset + len(frame) > self.limits.segment_bytes
+            if self._end.record > self._end.segment and (
+                self._end.offset - self._snapshot_bytes + len(payload) > self.limits.segment_bytes
                 or time.monotonic() - self._opened > self.limits.segment_age_s
             ):
                 self._roll()
-            if self.num_bytes + len(frame) > self.limits.max_bytes:
+            segment, offset, record = self._end
+            frame = pack_frame(RECORD, record, payload)
+            empty = record == segment and len(self._sizes) == 1
+            if self._num_bytes + len(frame) > self.limits.max_bytes and not empty:
                 raise SpoolFullError(
                     f"spool {self.directory}: budget of {self.limits.max_bytes / 2**20:.0f} MiB is full of events no "
                     f"sink has taken; bring the server back or raise `spool_max_mb`"
                 )
-            segment, offset, record = self._end
             try:
-                append_whole(self._fd, frame, offset, self._write)
+                append_whole(self._fd, frame, self._write)
             except OSError as error:
                 raise SpoolFullError(
                     f"spool {self.directory}: cannot write ({error.strerror}); free disk space or move `spool_dir`"
                 ) from error
             self._end = Position(segment, offset + len(frame), record + 1)
             self._sizes[segment] = self._end.offset
+            self._num_bytes += len(frame)
+            if note is not None:
+                note()
             return self._end
 
-    def sync(self) -> Position:
-        """Put everything appended so far on the disk; return the place that is now safe. Raises SpoolFullError."""
+    def sync(self) -> int:
+        """Put everything appended so far on the disk; return how many records are now safe. Raises SpoolFullError."""
         with self._sync_lock:
             with self._lock:
-                end, fd = self._end, os.dup(self._fd)  # a copy: rolling may close the original meanwhile
+                if self._fd < 0:
+                    return self._durable.record
+                self._mend_active()
+                end, fd = self._end, self._fd
+                retired, self._retired = self._retired, []
             try:
                 if end != self._durable:
                     os.fdatasync(fd)
@@ -137,44 +159,101 @@ class Spool(Closing):
             except OSError as error:
                 raise SpoolFullError(f"spool {self.directory}: the disk refused a sync ({error.strerror})") from error
             finally:
-                os.close(fd)
-            return self._durable
+                for old in retired:
+                    os.close(old)
+            return self._durable.record
 
     def _roll(self) -> None:
-        """Close the full segment and begin the next. Raises SpoolFullError with the old one still open."""
+        """Close the segment and begin the next. Raises SpoolFullError with the old one still open."""
         try:
+            self._restore_removed()
             os.fdatasync(self._fd)
-            fd = self._create(self._end.record)
+            self._begin(self._end.record)
         except OSError as error:
             raise SpoolFullError(f"spool {self.directory}: cannot begin a segment ({error.strerror})") from error
-        os.close(self._fd)
-        self._begin(fd, Position.start_of(self._end.record))
 
-    def _begin(self, fd: int, end: Position) -> None:
-        self._fd, self._end, self._opened = fd, end, time.monotonic()
-        self._sizes[end.segment] = end.offset
-
-    def _create(self, segment: int) -> int:
-        """Open a segment for appending, and make sure that its name survives a power cut."""
-        fd = os.open(self._path(segment), os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-        directory = os.open(self.directory, os.O_RDONLY)
+    def _begin(self, segment: int) -> None:
+        """Begin a segment with a snapshot. Raises OSError with the old one, if any, still open."""
+        fd = self._folder.create(segment)
+        frame = self._snapshot_frame(segment)
         try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
-        return fd
+            append_whole(fd, frame, self._write)
+            os.fdatasync(fd)
+        except OSError:
+            os.close(fd)
+            self._folder.path(segment).unlink()
+            raise
+        self._switch(fd, Position(segment, len(frame), segment), len(frame))
+
+    def _snapshot_frame(self, number: int) -> bytes:
+        return pack_frame(SNAPSHOT, number, self._journal.snapshot() if self._journal is not None else b"")
+
+    def _switch(self, fd: int, end: Position, snapshot_bytes: int) -> None:
+        if self._fd >= 0:
+            self._retired.append(self._fd)
+        self._fd, self._end, self._opened, self._snapshot_bytes = fd, end, time.monotonic(), snapshot_bytes
+        self._sizes[end.segment] = end.offset
+        self._num_bytes = sum(self._sizes.values())
+
+    def _mend_active(self) -> None:
+        """Notice that somebody removed, replaced or cut the segment that is being written, and go on soundly."""
+        path = self._folder.path(self._end.segment)
+        try:
+            self._restore_removed()
+            size = os.fstat(self._fd).st_size
+            if size != self._end.offset:
+                logger.error("spool %s: was changed by somebody: %d bytes, not %d", path, size, self._end.offset)
+                self._leave_changed(size)
+        except OSError as error:
+            raise SpoolFullError(f"spool {path}: was changed and cannot be mended ({error.strerror})") from error
+
+    def _restore_removed(self) -> None:
+        """Write the active segment again, from what is still open, where its file is gone. Raises OSError."""
+        path = self._folder.path(self._end.segment)
+        try:
+            removed = path.stat().st_ino != os.fstat(self._fd).st_ino
+        except FileNotFoundError:
+            removed = True
+        if removed:
+            logger.error("spool %s: was removed by somebody; written again from what is open", path)
+            self._switch(self._folder.restore(self._end.segment, self._fd), self._end, self._snapshot_bytes)
+
+    def _leave_changed(self, size: int) -> None:
+        """Go on in a new segment, or, where the changed one has no record yet, with a new snapshot in this one."""
+        segment, _, record = self._end
+        self._sizes[segment] = size
+        if record > segment:
+            self._roll()
+            return
+        frame = self._snapshot_frame(segment)
+        append_whole(self._fd, frame, self._write)
+        self._end, self._sizes[segment] = Position(segment, size + len(frame), record), size + len(frame)
 
     def _open_last(self) -> None:
-        """Continue after the last whole record; what a killed writer left half written is cut off."""
-        segment = max(self._sizes, default=0)
-        path = self._path(segment)
-        offset, count = _whole_records(path) if path.exists() else (0, 0)
-        fd = self._create(segment)
-        if offset < self._sizes.get(segment, 0):
-            logger.warning("spool %s: cut %d bytes of an unfinished record", path, self._sizes[segment] - offset)
-            os.ftruncate(fd, offset)
+        """Continue behind the last record; what a killed writer left half written is cut off.
+
+        Damage at the end stays for the reader to account for, and writing goes on in a segment of its own.
+        """
+        if not self._sizes:
+            self._begin(0)
+            return
+        segment = max(self._sizes)
+        path = self._folder.path(segment)
+        block = path.read_bytes()
+        end = find_end(block, segment)
+        tail = block[end.offset :]
+        if not is_torn(tail):
+            self._begin(end.number + max(1, tail.count(MARK)))
+            return
+        fd = self._folder.create(segment)
+        if tail:
+            logger.warning("spool %s: cut %d bytes of an unfinished record", path, len(tail))
+            os.ftruncate(fd, end.offset)
+        if end.offset == 0:  # killed before it had begun
+            append_whole(fd, frame := self._snapshot_frame(segment), self._write)
+            end = SegmentEnd(len(frame), segment, len(frame))
         os.fdatasync(fd)
-        self._begin(fd, Position(segment, offset, segment + count))
+        self._switch(fd, Position(segment, end.offset, end.number), end.snapshot_bytes)
 
     # Reading
 
@@ -184,148 +263,168 @@ class Spool(Closing):
         return self._end
 
     @property
-    def durable(self) -> Position:
-        """The place up to which records are on the disk."""
-        return self._durable
+    def durable(self) -> int:
+        """How many records, counted since the spool was made, are on the disk."""
+        return self._durable.record
 
     @property
     def oldest(self) -> Position:
         """The place before the oldest record kept: where a full replay begins."""
-        return Position.start_of(min(self._sizes))
+        with self._lock:
+            return Position.start_of(min(self._sizes))
 
     @property
     def num_bytes(self) -> int:
         """Size of all segments."""
-        return sum(self._sizes.values())
+        return self._num_bytes
 
-    def read(self, position: Position, max_records: int) -> tuple[list[bytes], Position]:
-        """Return up to `max_records` durable records from `position`, and the place after them.
+    def read(self, position: Position, max_records: int) -> Reading:
+        """Return up to `max_records` durable records from `position`, the place after them, and what was lost.
 
-        A record whose checksum fails ends its segment: the rest of it is kept aside as ``*.damaged`` and reported.
+        Damaged bytes are kept aside as ``*.damaged``; reading goes on with the next sound record. Raises OSError where
+        the disk does not answer, or no file can be opened.
         """
         records: list[bytes] = []
+        losses: list[Loss] = []
         while len(records) < max_records and position.record < self._durable.record:
-            with self._lock:
-                following = min((s for s in self._sizes if s > position.segment), default=None)
-                size = self._sizes.get(position.segment)
-            if size is None:  # deleted: its records were acknowledged by every sink
-                position = self.oldest if following is None else Position.start_of(following)
+            following = self._following(position.segment)
+            if position.segment not in self._sizes:  # forgotten: every sink had its records
+                position = Position.start_of(following) if following is not None else self.oldest
                 continue
-            if position.offset >= size and following is not None:
-                position = Position.start_of(following)
-                continue
-            found, position, intact = self._read_segment(position, max_records - len(records))
-            records += found
-            if not intact:
-                self._set_aside(position.segment)
-                position = self._durable if following is None else Position.start_of(following)
-        return records, position
+            try:
+                found = self._read_segment(position, max_records - len(records), following)
+            except FileNotFoundError:
+                found = self._without_file(position, following)
+            records += found.records
+            losses += found.losses
+            position = found.after
+        return Reading(records, position, losses)
 
-    def _read_segment(self, position: Position, limit: int) -> tuple[list[bytes], Position, bool]:
-        """Return records, the place after them, and whether what follows is sound."""
-        segment, offset, record = position
-        stop = self._durable.offset if segment == self._durable.segment else self._sizes[segment]
-        with self._path(segment).open("rb") as file:
-            file.seek(offset)
-            block = file.read(min(_BLOCK, stop - offset))
-            records: list[bytes] = []
-            at = 0
-            while len(records) < limit and offset + at < stop:
-                if at + _FRAME.size > len(block):
-                    if records:
-                        break
-                    return records, position, False
-                length, crc = _FRAME.unpack_from(block, at)
-                end = at + _FRAME.size + length
-                if end > len(block):
-                    if records:
-                        break  # the rest of this block comes with the next read
-                    if length > _MAX_RECORD or offset + end > stop:
-                        return records, position, False
-                    block += file.read(end - len(block))
-                payload = block[at + _FRAME.size : end]
-                if zlib.crc32(payload) != crc:
-                    return records, Position(segment, offset + at, record + len(records)), False
-                records.append(payload)
-                at = end
-        return records, Position(segment, offset + at, record + len(records)), True
+    def _read_segment(self, position: Position, limit: int, following: int | None) -> Reading:
+        """Return records of one segment, and the place after them, in the next one where this one is read."""
+        durable = self._durable
+        path = self._folder.path(position.segment)
+        settled = durable.offset if position.segment == durable.segment else None
+        found = read_segment(path, position, min(limit, durable.record - position.record), settled)
+        if found.damaged:
+            self.damaged += 1
+            self._folder.set_aside(position.segment, found.reading.after.offset - len(found.damaged), found.damaged)
+        return self._behind(found.reading.after, following, durable) if found.at_end else found.reading
 
-    def _set_aside(self, segment: int) -> None:
-        path = self._path(segment)
-        logger.error("spool %s: a record's checksum is wrong; the rest of the segment is kept as *.damaged", path)
-        self.damaged += 1
-        aside = path.with_suffix(".damaged")
-        if not aside.exists():
-            os.link(path, aside)
+    def _behind(self, position: Position, following: int | None, durable: Position) -> Reading:
+        """Go on behind the end of a segment; numbers that it should have held and does not are lost."""
+        if following is None:
+            self.sync()  # which begins a segment where somebody cut this one
+            following = self._following(position.segment)
+        record = following if following is not None else durable.record
+        after = Position.start_of(record) if following is not None else position._replace(record=record)
+        missing = record - position.record
+        return Reading([], after, [Loss(position.record, missing, "truncated")] if missing > 0 else [])
+
+    def _following(self, segment: int) -> int | None:
+        with self._lock:
+            return min((other for other in self._sizes if other > segment), default=None)
+
+    def _without_file(self, position: Position, following: int | None) -> Reading:
+        """Go on behind a segment whose file is gone; the active one is written again first."""
+        if following is None:
+            self.sync()
+            return Reading([], position, [])
+        logger.error("spool %s: was removed by somebody", self._folder.path(position.segment))
+        with self._lock:
+            self._num_bytes -= self._sizes.pop(position.segment, 0)
+        lost = [Loss(position.record, following - position.record, "removed")] if following > position.record else []
+        return Reading([], Position.start_of(following), lost)
+
+    def _since_snapshot(self) -> tuple[bytes, list[bytes]]:
+        """Return the newest sound snapshot, and every sound record since."""
+        records: list[bytes] = []
+        for segment in sorted(self._sizes, reverse=True):
+            snapshot, here = read_whole(self._folder.path(segment).read_bytes(), segment)
+            records = here + records
+            if snapshot is not None:
+                return snapshot, records
+        return b"", records
 
     # Forgetting
 
     def forget(self, acknowledged: int, *, now: bool = False) -> None:
         """Delete segments whose records all are among the first `acknowledged` and older than the replay window.
 
-        With `now`, of any age.
+        With `now`, of any age, and the segment that is being written as well: it begins anew in place.
         """
         newest_kept = time.time() - self.limits.replay_window_s
         with self._lock:
+            if self._fd < 0:
+                return
             for segment, following in zip(sorted(self._sizes), sorted(self._sizes)[1:], strict=False):
-                path = self._path(segment)
-                if following > acknowledged or (not now and path.stat().st_mtime > newest_kept):
+                path = self._folder.path(segment)
+                if following > acknowledged or (not now and _written_at(path) > newest_kept):
                     return
-                path.unlink()
-                del self._sizes[segment]
+                path.unlink(missing_ok=True)
+                self._num_bytes -= self._sizes.pop(segment)
+            if now and self._end.segment < self._end.record <= acknowledged:
+                self._restart_active()
+
+    def _restart_active(self) -> None:
+        segment, _, record = self._end
+        frame = self._snapshot_frame(record)
+        try:
+            if not self._folder.restart(segment, record, frame):
+                return
+        except OSError as error:
+            logger.debug("spool %s: not begun anew (%s)", self._folder.path(segment), error.strerror)
+            return
+        del self._sizes[segment]
+        self._end, self._opened, self._snapshot_bytes = (
+            Position(record, len(frame), record),
+            time.monotonic(),
+            len(frame),
+        )
+        self._durable = self._end
+        self._sizes[record] = len(frame)
+        self._num_bytes = sum(self._sizes.values())
 
     def close(self) -> None:
         """Sync and release the directory; safe to call twice."""
-        with self._lock:
+        with self._sync_lock, self._lock:
             if self._fd < 0:
                 return
             fd, self._fd = self._fd, -1
-        try:
-            os.fdatasync(fd)
-            self._durable = self._end
-        finally:
-            os.close(fd)
-            os.close(self._lock_fd)
-
-    def _path(self, segment: int) -> Path:
-        return self.directory / f"{segment:020d}.log"
+            try:
+                os.fdatasync(fd)
+                self._durable = self._end
+            finally:
+                for open_fd in (fd, *self._retired, self._lock_fd):
+                    os.close(open_fd)
 
 
-class Cursor:
-    """How far one sink has acknowledged, remembered in a file of the spool's directory.
-
-    The file is replaced without a sync: after a power cut an older place only means that more is replayed.
-    """
-
-    def __init__(self, spool: Spool, name: str) -> None:
-        self._path = spool.directory / f"{name}.cursor"
-        self.position = self._load(spool)
-
-    def _load(self, spool: Spool) -> Position:
-        try:
-            position = Position(*json.loads(self._path.read_text()))
-        except (OSError, ValueError, TypeError):
-            return spool.oldest
-        return position if spool.oldest.record <= position.record <= spool.end.record else spool.oldest
-
-    def save(self) -> None:
-        """Remember `position` for the next start."""
-        part = self._path.with_suffix(".part")
-        try:
-            part.write_text(json.dumps(self.position))
-            part.replace(self._path)
-        except OSError as error:  # a full disk: the place is still right in memory, and replays are harmless
-            logger.debug("%s: not saved (%s)", self._path, error.strerror)
+def _lock_directory(directory: Path) -> int:
+    """Make `directory` and return a descriptor that holds it for this process. Raises InputError."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        fd = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise InputError(f"spool {directory}: cannot be written ({error.strerror}); set `spool_dir`") from error
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(fd)
+        raise InputError(f"spool {directory}: in use by another process; give each run its own `spool_dir`") from error
+    return fd
 
 
-def _whole_records(path: Path) -> tuple[int, int]:
-    """Return the length in bytes, and the number, of the sound records at the start of a segment."""
-    data = path.read_bytes()
-    offset = count = 0
-    while offset + _FRAME.size <= len(data):
-        length, crc = _FRAME.unpack_from(data, offset)
-        end = offset + _FRAME.size + length
-        if length > _MAX_RECORD or end > len(data) or zlib.crc32(data[offset + _FRAME.size : end]) != crc:
-            break
-        offset, count = end, count + 1
-    return offset, count
+def _identity(lock_fd: int) -> str:
+    """Return what the lock file says, having written it first where it is new."""
+    if not (text := os.pread(lock_fd, 64, 0)):
+        text = uuid.uuid4().hex.encode()
+        os.pwrite(lock_fd, text, 0)
+    return text.decode(errors="replace")
+
+
+def _written_at(path: Path) -> float:
+    """Return when `path` was written last (wall clock); 0 where it is gone."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0

@@ -116,7 +116,13 @@ class RunConfig(_Strict):
     spool_dir: Path | None = Field(
         None, description="Events wait here for Redis; the user's state folder when not given."
     )
-    spool_max_mb: float = Field(1024.0, gt=0, description="Spool budget; when full, the pipeline waits and says so.")
+    spool_max_mb: float = Field(
+        1024.0,
+        ge=1,
+        le=2**20,
+        allow_inf_nan=False,
+        description="Spool budget; when full, the pipeline waits and says so.",
+    )
     enhancement: bool = Field(False, description="Training-free enhancement by CLIP's view of the whole frame.")
     metrics: MetricsConfig | None = Field(None, description="Serve metrics; off when not given.")
     sources: list[SourceConfig] = Field(min_length=1)

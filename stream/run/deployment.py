@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from hoiclip.loaded import LoadedModel
 
 logger = logging.getLogger(__name__)
+
+_FLUSH_S = 5.0  # how long events may take to reach the sinks at the end
 
 
 class Deployment(Closing):
@@ -97,6 +100,7 @@ class Deployment(Closing):
         Raises HoistreamError when a recording could not be read to its end, after everything else was done.
         """
         settings = self._settings
+        self._publisher.begin({name: run.run_id for name, run in self._runs.items()}, stop=stop)
         with self._supervisor as supervisor:
             for source in settings.sources:
                 supervisor.add(source_settings(source, self.canvases))
@@ -112,7 +116,7 @@ class Deployment(Closing):
             for message in supervisor.close_accounts():  # cameras that are away at the end
                 pipeline.publish_gap(message)
             self.health.update_metrics()
-        self._publisher.flush(timeout_s=5.0)
+        self._publisher.close(time.monotonic() + _FLUSH_S)
         failed = [report.failed for report in reports.values() if report.failed]
         if failed:
             raise HoistreamError("; ".join(failed))

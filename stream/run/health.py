@@ -27,6 +27,7 @@ class Health:
         return {
             "ok": published.ok and self._supervisor.healthy and not down,
             "publisher": published.state,
+            "publisher_error": published.last_error,
             "lag_events": published.lag,
             "sources": {name: "down" if name in down else "up" for name, source in status.items() if not source.over},
             "why_down": {
@@ -48,6 +49,8 @@ class Health:
         published = self._publisher.state
         metrics.spool_bytes.set(published.spool_bytes)
         metrics.spool_lag.set(published.lag)
+        metrics.events_lost.set(published.lost)
+        metrics.events_deleted.set(published.deleted)
 
 
 def _utc(wall_s: float) -> str:

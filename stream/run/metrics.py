@@ -56,6 +56,10 @@ class Metrics:
             "hoistream_batch_frames", "Frames a batch.", buckets=(1, 2, 4, 8, 16, 32, 64), registry=self.registry
         )
         self.spool_bytes = Gauge("hoistream_spool_bytes", "Bytes waiting on disk.", registry=self.registry)
+        self.events_lost = Gauge("hoistream_events_lost", "Events that can never come.", registry=self.registry)
+        self.events_deleted = Gauge(
+            "hoistream_stream_entries_deleted", "Entries that something else deleted.", registry=self.registry
+        )
         self.spool_lag = Gauge("hoistream_publish_lag_events", "Events not yet at every sink.", registry=self.registry)
 
 

@@ -17,29 +17,10 @@ from stream.events.schema import Event, EventNumbers, parse_event
 from stream.publish.publisher import Publisher
 from stream.publish.spool import SpoolLimits
 from stream.subscribe.client import subscribe
+from tests.stream.publish.support import in_order_without_holes, stored, wait_until
 
 MakeEvents = Callable[..., list[Event]]
 REPOSITORY = Path(__file__).resolve().parents[3]
-
-
-def wait_until(condition: Callable[[], object], timeout_s: float = 10.0) -> None:
-    end = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.01)
-
-
-def stored(server, stream: str = "hoistream:events") -> list[Event]:
-    return [parse_event(fields["event"]) for _, fields in server.client.xrange(stream)]
-
-
-def in_order_without_holes(events: list[Event]) -> bool:
-    last: dict[str, int] = {}
-    for event in events:
-        if event.seq != last.get(event.source_id, 0) + 1:
-            return False
-        last[event.source_id] = event.seq
-    return True
 
 
 def test_events_arrive_once_and_in_order_and_a_restart_repeats_none(server, tmp_path, make_events) -> None:
@@ -142,7 +123,7 @@ def test_what_could_not_be_delivered_waits_for_the_next_start(make_server, tmp_p
     publisher = Publisher([server.url], tmp_path / "spool")
     for event in make_events(30):
         publisher.publish(event)
-    publisher.close(timeout_s=0.1)
+    publisher.close(time.monotonic() + 0.1)
     assert "30 events wait" in caplog.text
     server.start()
     with Publisher([server.url], tmp_path / "spool") as publisher:
@@ -244,7 +225,7 @@ def test_a_full_spool_makes_the_caller_wait_and_says_so(make_server, tmp_path, m
 
 @pytest.mark.parametrize("way", ["close", "stop"])
 def test_a_caller_that_waits_for_a_full_disk_can_be_freed(way, make_server, tmp_path, make_events) -> None:
-    publisher = Publisher([make_server().url], tmp_path / "spool", limits=SpoolLimits(max_bytes=4000))
+    publisher = Publisher([make_server().url], tmp_path / "spool", limits=SpoolLimits(max_bytes=5000))
     failed: list[Exception] = []
     stop = threading.Event()
 
@@ -258,10 +239,10 @@ def test_a_caller_that_waits_for_a_full_disk_can_be_freed(way, make_server, tmp_
     loader = threading.Thread(target=load, daemon=True)
     loader.start()
     wait_until(lambda: publisher.state.state == "disk_full")
-    publisher.close(timeout_s=0.1) if way == "close" else stop.set()
+    publisher.close(time.monotonic() + 0.1) if way == "close" else stop.set()
     loader.join(5)
     assert "unpublished" in str(failed[0])
-    publisher.close(timeout_s=0.1)
+    publisher.close(time.monotonic() + 0.1)
 
 
 def test_a_wrong_password_is_refused_at_once_and_shown_nowhere(make_server, tmp_path, caplog) -> None:
@@ -276,7 +257,7 @@ def test_a_wrong_password_is_refused_at_once_and_shown_nowhere(make_server, tmp_
         server.kill()
         wait_until(lambda: publisher.state.state == "redis_down")
         assert "secret" not in publisher.state.last_error + caplog.text
-        publisher.close(timeout_s=0.1)
+        publisher.close(time.monotonic() + 0.1)
 
 
 def test_two_streams_of_one_server_each_get_everything(server, tmp_path, make_events) -> None:
