@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from stream.events.schema import CoverageGapEvent, Event, EventsLostEvent, InteractionEvent
+from stream.foreign_text import harmless
 
 _STYLES = {
     "started": "bold green",
@@ -40,7 +41,7 @@ class EventPrinter:
 
 
 def event_line(event: Event) -> str:
-    """Return time, source, type and what happened, in columns; control characters are shown, not sent."""
+    """Return time, source, type and what happened, in columns; no character of it moves a terminal's cursor."""
     when, what = _parts(event)
     return f"{when}  {event.source_id:<14} {event.type:<12} {what}"
 
@@ -52,13 +53,8 @@ def _coloured(event: Event) -> Text:
     )
 
 
-# A producer that is not ours may have put anything into a text: nothing of it may move the terminal's cursor.
-_CONTROL = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
-
-
 def _parts(event: Event) -> tuple[str, str]:
-    when, what = _when(event), _what(event)
-    return when, what.translate(_CONTROL)
+    return _when(event), harmless(_what(event))  # a producer that is not ours may have put anything into a text
 
 
 def _when(event: Event) -> str:

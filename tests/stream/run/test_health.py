@@ -10,12 +10,13 @@ from hoiclip.types import Canvas
 from stream.decode.sources import SourceSettings
 from stream.ingest.batcher import FrameBatcher
 from stream.ingest.supervisor import SourceSupervisor
+from stream.publish.state import PublisherState
 from stream.run.health import Health
 from stream.run.metrics import Metrics
 
 
 def health_of(supervisor: SourceSupervisor) -> Health:
-    publisher: Any = SimpleNamespace(state=SimpleNamespace(ok=True, state="ok", lag=0, spool_bytes=0))
+    publisher: Any = SimpleNamespace(state=PublisherState("ok", 0, 0, 0, 0, 0, 0, 0, 0, ""))
     engines: Any = SimpleNamespace(names=["null"])
     return Health(supervisor, publisher, engines, Metrics())
 
