@@ -130,7 +130,7 @@ class Run:
 def batch(canvas: Canvas, *frames: tuple[str, int]) -> Batch:
     pictures = np.zeros((len(frames), canvas.height, canvas.width, 3), np.uint8)
     pictures[:] = np.array([number for _, number in frames]).reshape(-1, 1, 1, 1)
-    meta = [FrameMeta(source, number, number / 25, None, 6, 4, False, 0, 0) for source, number in frames]
+    meta = [FrameMeta(source, number, number / 25, None, 6, 4, False, 0) for source, number in frames]
     return Batch(canvas, pictures, meta)
 
 
