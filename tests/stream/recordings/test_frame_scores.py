@@ -7,8 +7,8 @@ import pytest
 
 from engines.null_engine import NullEngine
 from hoiclip.errors import InputError
+from hoiclip.loading import load_model
 from hoiclip.types import Canvas
-from hoiclip.weights import load_model
 from stream.recordings.frame_scores import score_recording
 
 
@@ -30,7 +30,7 @@ def test_every_chosen_frame_is_scored_in_order_whatever_the_batch(make_clip, loa
     times = []
     found = {}
     for size in (1, 8):
-        engine = NullEngine(loaded.model.config, Canvas(64, 96), size)
+        engine = NullEngine(loaded.config, Canvas(64, 96), size)
         found[size] = score_recording(clip, engine, loaded.classifier(), fps=5.0, progress=times.append)
     assert [f.t_s for f in found[1]] == [f.t_s for f in found[8]] == pytest.approx(np.arange(10) * 0.2)
     assert found[1][0].size_hw == (64, 96) and times[-1] == pytest.approx(1.8)
@@ -39,7 +39,7 @@ def test_every_chosen_frame_is_scored_in_order_whatever_the_batch(make_clip, loa
 
 
 def test_frames_can_be_changed_and_lost_before_the_model_sees_them(make_clip, loaded):
-    engine = Watching(loaded.model.config, Canvas(64, 96), 8)
+    engine = Watching(loaded.config, Canvas(64, 96), 8)
 
     def alter(pixels, t_s):
         return None if 0.35 < t_s < 0.85 else np.full_like(pixels, 7)
@@ -53,4 +53,4 @@ def test_a_file_that_is_no_video_is_named(tmp_path, loaded):
     path = tmp_path / "notes.mp4"
     path.write_text("not a video")
     with pytest.raises(InputError, match=r"notes\.mp4"):
-        score_recording(path, NullEngine(loaded.model.config, Canvas(64, 96)), loaded.classifier())
+        score_recording(path, NullEngine(loaded.config, Canvas(64, 96)), loaded.classifier())
