@@ -35,6 +35,7 @@ from stream.commands import (
     verbs,
 )
 from stream.redaction import redact
+from stream.safe_logs import redact_logs, redact_tracebacks
 
 
 class CommandLine(typer.core.TyperGroup):
@@ -128,6 +129,8 @@ def options(
 
     Start with `hoistream demo`. Exit codes: 0 done, 1 failed work, 2 bad usage or input, 130 Ctrl-C.
     """
+    redact_logs(None)
+    redact_tracebacks()
     logging.basicConfig(
         level=logging.DEBUG if verbose else logging.WARNING,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",

@@ -1,4 +1,8 @@
-"""The one place where secrets are taken out of text: every log line, message and event passes through `redact`."""
+"""The one place where secrets are taken out of text.
+
+Every log line passes through `redact` (`stream.safe_logs`), every failure of a source where it is made, every message
+of a decoder where it is received, and what a command prints about an error.
+"""
 
 from __future__ import annotations
 
