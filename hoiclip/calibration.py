@@ -9,8 +9,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-DEFAULT_ENTER, DEFAULT_LEAVE = 0.35, 0.23
-LEAVE_RATIO = 0.65
 LOWEST, HIGHEST = 0.1, 0.9  # of any suggestion
 FLOOR = 0.05  # scores below are all the same noise; their logits would spread it out
 MIN_FRAMES = 20  # fewer say nothing
@@ -39,12 +37,19 @@ class Suggestion:
     typical: float | None  # median score of the frames with it
 
 
-def suggest_thresholds(names: Sequence[str], scores: NDArray[np.float32]) -> list[Suggestion]:
+def suggest_thresholds(
+    names: Sequence[str], scores: NDArray[np.float32], defaults: Sequence[tuple[float, float]]
+) -> list[Suggestion]:
     """Return a suggestion for each of the K interactions from scores [T, K], each frame's best pair, in [0, 1].
 
     Scores should be smoothed over time as the tracker does it, since its thresholds apply to smoothed scores.
+    `defaults` are its own (enter, leave) for each interaction: they stand where the footage says nothing, and the
+    suggested `leave` keeps their ratio.
     """
-    return [_suggest(name, scores[:, k].astype(np.float64)) for k, name in enumerate(names)]
+    return [
+        _suggest(name, scores[:, k].astype(np.float64), *default)
+        for k, (name, default) in enumerate(zip(names, defaults, strict=True))
+    ]
 
 
 def smooth(times_s: Sequence[float], scores: NDArray[np.float32], smoothing_s: float) -> NDArray[np.float32]:
@@ -56,9 +61,10 @@ def smooth(times_s: Sequence[float], scores: NDArray[np.float32], smoothing_s: f
     return out
 
 
-def _suggest(name: str, scores: NDArray[np.float64]) -> Suggestion:
+def _suggest(name: str, scores: NDArray[np.float64], default_enter: float, default_leave: float) -> Suggestion:
+    ratio = default_leave / default_enter if default_enter > 0 else 1.0
     if len(scores) < MIN_FRAMES:
-        return _result(name, scores, DEFAULT_ENTER, DEFAULT_LEAVE, "too short", None, None)
+        return _result(name, scores, default_enter, default_leave, "too short", None, None)
     limited = np.clip(scores, FLOOR, 1 - FLOOR)
     logits = np.log(limited / (1 - limited))
     cut = _otsu(logits)
@@ -66,15 +72,15 @@ def _suggest(name: str, scores: NDArray[np.float64]) -> Suggestion:
     step = float(np.mean(logits[logits > cut]) - np.mean(logits[logits <= cut])) if len(upper) and len(lower) else 0.0
     seen = len(upper) >= MIN_UPPER_FRAMES and step >= MIN_STEP and float(np.median(upper)) >= MIN_UPPER_MEDIAN
     if not seen:
-        if float(np.median(scores)) >= DEFAULT_ENTER:  # one group, and it is high
-            return _result(name, scores, DEFAULT_ENTER, DEFAULT_LEAVE, "always", None, float(np.median(scores)))
+        if float(np.median(scores)) >= default_enter:  # one group, and it is high
+            return _result(name, scores, default_enter, default_leave, "always", None, float(np.median(scores)))
         noise = float(np.quantile(scores, 0.99))
-        enter = max(DEFAULT_ENTER, noise + QUIET_MARGIN)
-        return _result(name, scores, enter, max(LEAVE_RATIO * enter, noise), "not seen", noise, None)
+        enter = max(default_enter, noise + QUIET_MARGIN)
+        return _result(name, scores, enter, max(ratio * enter, noise), "not seen", noise, None)
     noise, typical = float(np.quantile(lower, 0.99)), float(np.median(upper))
     # Nearer to the noise than to what is typical: smoothed scores climb slowly, and each step of waiting is delay.
     enter = max(noise + 0.4 * (typical - noise), noise + 0.02)
-    leave = min(LEAVE_RATIO * enter, enter) if noise < LEAVE_RATIO * enter else noise + 0.25 * (enter - noise)
+    leave = min(ratio * enter, enter) if noise < ratio * enter else noise + 0.25 * (enter - noise)
     return _result(name, scores, enter, leave, "two groups", noise, typical)
 
 

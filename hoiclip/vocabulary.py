@@ -225,6 +225,21 @@ def find_verb(text: str, known: Vocabulary) -> int | None:
     return max(found)[1] if found else None
 
 
+def find_pair(text: str, known: Vocabulary) -> tuple[int, int] | None:
+    """Return verb and object that a name or a phrase is about, None unless it says both.
+
+    "push motorcycle", "push_motorcycle" and "a person pushing a motorcycle" mean the same.
+    """
+    words = re.sub(r"[^\w-]+", " ", text)
+    padded = f" {spoken(words)} "
+    objects = [(len(o.name), i) for i, o in enumerate(known.objects) if f" {spoken(o.name)} " in padded]
+    if not objects:
+        return None
+    verbs = [(len(v.name), i) for i, v in enumerate(known.verbs) if padded.startswith(f" {spoken(v.name)} ")]
+    verb = max(verbs)[1] if verbs else find_verb(text, known)
+    return None if verb is None else (verb, max(objects)[1])
+
+
 def _find(name: str, known: Mapping[str, int], kind: str, where: str, extra: Iterable[str] = ()) -> int:
     key = spoken(name)
     if key in known:

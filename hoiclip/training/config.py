@@ -53,7 +53,7 @@ class WorldData(_Strict):
 
 
 class TrainConfig(_Strict):
-    """`hoistream train FILE`: the demonstration model, from scratch, in five stages."""
+    """`hoistream train FILE`: the demonstration model, from scratch, in six stages."""
 
     data: WorldData
     out: Path = Field(description="Folder for checkpoints and the finished model.")
@@ -62,6 +62,7 @@ class TrainConfig(_Strict):
     batch_size: int = Field(16, ge=1)
     clip_batch: int = Field(64, ge=2, description="Views a step of the stage `clip`.")
     cached_pictures: int = Field(20000, ge=1, description="Pictures whose memory is kept while the queries learn.")
+    words: StageConfig
     clip: StageConfig
     coarse: StageConfig
     fine: StageConfig
@@ -72,6 +73,7 @@ class TrainConfig(_Strict):
         """Return the stages' settings."""
         return WorldRecipe(
             seed=self.seed,
+            words=self.words.settings(),
             clip=self.clip.settings(),
             clip_batch=self.clip_batch,
             coarse=self.coarse.settings(),

@@ -31,6 +31,9 @@ def batch(
     enter_score: Annotated[
         float | None, typer.Option(min=0, max=1, help="Smoothed score that opens an interaction.")
     ] = None,
+    calibration: Annotated[
+        Path | None, typer.Option(help="Thresholds that `hoistream calibrate --out` wrote, for the same model.")
+    ] = None,
     annotated: Annotated[bool, typer.Option("--annotated", help="Also write an annotated MP4 a video.")] = False,
     enhance: Annotated[bool, typer.Option("--enhance", help="Use CLIP's view of the whole frame as well.")] = False,
     sink: Annotated[list[str] | None, typer.Option(help="Also publish events: redis://…, jsonl:PATH, stdout:")] = None,
@@ -55,6 +58,7 @@ def batch(
     from stream.recordings.batch_job import BatchJob, BatchSettings
     from stream.recordings.media import find_videos
     from stream.recordings.summary import summary_rows, write_summary
+    from stream.run.calibration_file import calibrated
     from stream.run.canvases import canvases_of, parse_canvases
     from stream.run.config import EngineConfig, TrackerConfig
     from stream.run.models import open_model
@@ -64,7 +68,8 @@ def batch(
     videos = find_videos(paths)
     sizes = parse_canvases(canvas or [])
     loaded = open_model(model)
-    tracker = tracker_settings(TrackerConfig(enter_score=enter_score))
+    thresholds = TrackerConfig(enter_score=enter_score, calibration=calibration)
+    tracker = tracker_settings(calibrated(thresholds, loaded.fingerprint, enhancement=enhance))
     head = Head(open_vocabulary(loaded, vocabulary), loaded.fingerprint, enhance, tracker.min_pair_score)
     settings = BatchSettings(
         tuple(canvases_of(sizes, loaded)),

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from hoiclip.calibration import Suggestion
-    from hoiclip.classifier import TextClassifier
-    from hoiclip.evaluation.events import PredictedEvent, TrueVideo
-    from hoiclip.loaded import LoadedModel
-    from hoiclip.postprocess import PairDetections
+    import numpy as np
+    from numpy.typing import NDArray
 
-Recorded = list[tuple[float, "PairDetections"]]  # media time and pairs of each frame
+    from hoiclip.classifier import TextClassifier
+    from hoiclip.evaluation.event_types import TrueVideo
+    from hoiclip.loaded import LoadedModel
+    from hoiclip.vocabulary import Vocabulary
+    from stream.recordings.replay import PairFrame
+    from stream.run.config import EngineConfig, TrackerConfig
+    from stream.track.lifecycle import TrackerSettings
 
 
 def calibrate(
@@ -23,19 +28,31 @@ def calibrate(
         list[Path] | None,
         typer.Option(help="What happens in the videos, in their order, in the form that `hoistream synth` writes."),
     ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="File for `tracker.calibration` and `batch --calibration`.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="The deployment's YAML: its model, words, engine, enhancement and smoothing.")
+    ] = None,
+    source: Annotated[str | None, typer.Option(help="With --config: the source whose words and tracker count.")] = None,
     vocabulary: Annotated[
         Path | None, typer.Option(help="YAML with what to look for; everything the model knows if omitted.")
     ] = None,
     model: Annotated[str | None, typer.Option(help="Installed name, path, or demo; see `hoistream models`.")] = None,
+    engine: Annotated[str | None, typer.Option(help="As in `hoistream batch`; auto if omitted.")] = None,
+    enhance: Annotated[
+        bool | None, typer.Option("--enhance/--no-enhance", help="CLIP's view of the whole frame as well.")
+    ] = None,
     fps: Annotated[float, typer.Option(min=0.5, max=60, help="Frames a second to look at.")] = 5.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of YAML.")] = False,
 ) -> None:
     """Suggest thresholds for each interaction from footage without labels; with labels, say how good they are.
 
-    Prints the lines for the configuration's `tracker:`. Footage should hold the usual day, busy and quiet: an
-    interaction that never happens in it only gets a distance from the noise.
+    Scores come from the deployment's own engine, head and smoothing: give --config, or the same options as to `batch`.
+    Footage should hold the usual day, busy and quiet: an interaction that never happens in it only gets a distance
+    from the noise.
 
-    Example: hoistream calibrate --video monday.mp4 --model hoiclip-hico --vocabulary my.yaml
+    Example: hoistream calibrate --video monday.mp4 --model hoiclip-hico --vocabulary my.yaml --out monday.yaml
     """
     import json
     from dataclasses import asdict
@@ -44,35 +61,132 @@ def calibrate(
 
     from hoiclip.calibration import smooth, suggest_thresholds
     from hoiclip.errors import InputError
+    from hoiclip.files import write_whole
     from hoiclip.lessons import open_vocabulary
+    from stream.run.calibration_file import CalibrationFile, calibration_text
     from stream.run.models import open_model
-    from stream.track.tracker import TrackerSettings
 
     if labels and len(labels) != len(video):
         raise InputError(f"{len(labels)} --labels for {len(video)} --video: give one for each, in the same order")
+    if source is not None and config is None:
+        raise InputError("--source names a source of --config; give both")
     truth = [_truth(path) for path in labels or []]
-    loaded = open_model(model)
-    classifier = open_vocabulary(loaded, vocabulary)
-    settings = TrackerSettings()
-    recorded = [_pairs(loaded, classifier, path, fps) for path in video]
-    smoothed = []
-    for frames in recorded:
-        best = np.stack([pairs.scores.max(0, initial=0.0) for _, pairs in frames])
-        smoothed.append(smooth([t_s for t_s, _ in frames], best, settings.smoothing_s))
+    deployed = _Deployed(model, vocabulary) if config is None else _of_config(config, source, model, vocabulary)
+    deployed = deployed.changed(engine, enhance)
+    loaded = open_model(deployed.model)
+    classifier = open_vocabulary(loaded, deployed.vocabulary)
+    settings = deployed.tracker_settings()
+    recorded = _watch(video, loaded, classifier, deployed, fps)
+
+    def smoothed(frames: Sequence[PairFrame]) -> NDArray[np.float32]:
+        best = np.stack([frame.pairs.scores.max(0, initial=0.0) for frame in frames])
+        return smooth([frame.t_s for frame in frames], best, settings.smoothing_s)
+
+    scores = np.concatenate([smoothed(frames) for frames in recorded])
     audible = np.flatnonzero(~classifier.no_interaction)
     names = [classifier.names[k] for k in audible]
-    suggestions = suggest_thresholds(names, np.concatenate(smoothed)[:, audible])
-    document: dict[str, Any] = {
-        "tracker": {"thresholds": {s.name: [s.enter, s.leave] for s in suggestions}},
-        "interactions": [asdict(s) for s in suggestions],
-        "frames": sum(map(len, recorded)),
-    }
+    defaults = [settings.thresholds_of(name) for name in names]
+    suggestions = suggest_thresholds(names, scores[:, audible], defaults)
+    thresholds = {s.name: (s.enter, s.leave) for s in suggestions}
+    found = CalibrationFile(
+        model=loaded.fingerprint, enhancement=deployed.enhancement, smoothing_s=settings.smoothing_s,
+        frames=len(scores), thresholds=thresholds,
+    )  # fmt: skip
+    measured: dict[str, Any] = {}
     if truth:
-        document["measured"] = {
-            "suggested": _measure(recorded, truth, classifier, suggestions),
-            "default": _measure(recorded, truth, classifier, []),
+        truth = [_in_the_words_of(classifier, one, loaded.vocabulary) for one in truth]
+        measured = {
+            "suggested": _measure(recorded, truth, classifier, replace(settings, thresholds=thresholds)),
+            "default": _measure(recorded, truth, classifier, settings),
         }
-    typer.echo(json.dumps(document, indent=2) if as_json else _yaml(suggestions, document, labelled=bool(truth)))
+    text = calibration_text(found, suggestions, _notes(measured))
+    if out is not None:
+        write_whole(out, text)
+        typer.echo(f"{out}: thresholds of {len(suggestions)} interactions", err=True)
+    if as_json:
+        rows = [asdict(suggestion) for suggestion in suggestions]
+        document = {**found.model_dump(), "interactions": rows, **({"measured": measured} if truth else {})}
+        typer.echo(json.dumps(document, indent=2))
+    elif out is None:
+        typer.echo(text, nl=False)
+
+
+@dataclass(frozen=True)
+class _Deployed:
+    """What decides the scores of a deployment."""
+
+    model: str | None
+    vocabulary: Path | None
+    enhancement: bool = False
+    engine: EngineConfig | None = None
+    canvases: tuple[str, ...] = ()
+    trackers: tuple[TrackerConfig, ...] = ()
+
+    def changed(self, engine: str | None, enhance: bool | None) -> _Deployed:
+        """Return the same with what the command line says in its place."""
+        from stream.run.config import EngineConfig
+
+        given = self.engine or EngineConfig()
+        chosen = given if engine is None else EngineConfig.model_validate({**given.model_dump(), "kind": engine})
+        return replace(self, engine=chosen, enhancement=self.enhancement if enhance is None else enhance)
+
+    def tracker_settings(self) -> TrackerSettings:
+        """Return the tracker's settings without thresholds of single interactions: these are what is looked for."""
+        from stream.run.settings import tracker_settings
+
+        return replace(tracker_settings(*self.trackers), thresholds={})
+
+
+def _of_config(config: Path, source: str | None, model: str | None, vocabulary: Path | None) -> _Deployed:
+    """Return what a deployment's YAML says, for one of its sources if `source` names one."""
+    from hoiclip.errors import InputError
+    from stream.run.settings import load_run_config
+
+    settings = load_run_config(config, model=model)
+    chosen = [each for each in settings.sources if each.id == source]
+    if source is not None and not chosen:
+        known = ", ".join(each.id for each in settings.sources)
+        raise InputError(f"{config}: no source {source!r}; there is {known}")
+    words = [vocabulary, *(each.vocabulary for each in chosen), settings.vocabulary]
+    return _Deployed(
+        settings.model,
+        next((path for path in words if path is not None), None),
+        settings.enhancement,
+        settings.engine,
+        tuple(settings.canvases),
+        (settings.tracker, *(each.tracker for each in chosen)),
+    )
+
+
+def _watch(
+    videos: Sequence[Path], loaded: LoadedModel, classifier: TextClassifier, deployed: _Deployed, fps: float
+) -> list[list[PairFrame]]:
+    """Return the pairs of every frame of each video."""
+    from engines.registry import open_engine
+    from stream.commands.support.progress import Counters
+    from stream.recordings.frame_scores import score_recording
+    from stream.recordings.replay import detected
+    from stream.run.canvases import canvases_of, parse_canvases
+    from stream.run.config import EngineConfig
+
+    recorded: list[list[PairFrame]] = []
+    config = deployed.engine or EngineConfig()
+    opened = open_engine(
+        config.kind, loaded, canvases_of(parse_canvases(deployed.canvases), loaded)[0], max_batch=config.max_batch,
+        precision=config.precision, cache_dir=config.cache_dir, threads=config.threads,
+    )  # fmt: skip
+    with opened as engine, Counters() as counters:
+        for path in videos:
+
+            def progress(t_s: float, name: str = path.name) -> None:
+                counters.update(name, round(t_s), None, "s")
+
+            frames = score_recording(
+                path, engine, classifier, fps=fps, enhancement=deployed.enhancement, progress=progress
+            )
+            counters.update(path.name, len(frames), len(frames), "frames")
+            recorded.append(detected(frames, classifier, deployed.tracker_settings()))
+    return recorded
 
 
 def _truth(path: Path) -> TrueVideo:
@@ -88,41 +202,29 @@ def _truth(path: Path) -> TrueVideo:
     return video
 
 
-def _pairs(loaded: LoadedModel, classifier: TextClassifier, path: Path, fps: float) -> Recorded:
-    from engines.torch_engine import TorchEngine
-    from hoiclip.postprocess import score, to_pairs
-    from stream.recordings.clip_frames import read_clip
-    from stream.run.canvases import model_canvas
+def _in_the_words_of(classifier: TextClassifier, video: TrueVideo, known: Vocabulary) -> TrueVideo:
+    """Return the labels under the classifier's names; what it does not look for is left out.
 
-    canvas = model_canvas(loaded)
-    with TorchEngine(loaded, canvas) as engine:
-        return [
-            (frame.t_s, to_pairs(score(engine.infer(frame.pixels[None]), classifier), 0, frame.size_hw, classifier))
-            for frame in read_clip(path, canvas, fps=fps)
-        ]
+    "push motorcycle" and "a person pushing a motorcycle" are one label, whichever of both the vocabulary says.
+    """
+    from hoiclip.vocabulary import find_pair, spoken
+
+    rows: dict[Any, str] = {}
+    for name, verb, item in zip(classifier.names, classifier.verbs, classifier.objects, strict=True):
+        rows.setdefault(find_pair(f"{spoken(verb)} {item}", known) or find_pair(name, known) or spoken(name), name)
+    named = [(rows.get(find_pair(label.name, known) or label.name), label) for label in video.interactions]
+    return replace(video, interactions=tuple(replace(label, name=name) for name, label in named if name is not None))
 
 
 def _measure(
-    recorded: list[Recorded], truth: list[TrueVideo], classifier: TextClassifier, suggestions: list[Suggestion]
+    recorded: list[list[PairFrame]], truth: Sequence[TrueVideo], classifier: TextClassifier, settings: TrackerSettings
 ) -> dict[str, Any]:
     """Return precision and recall of the events that the tracker makes of the recorded pairs."""
-    from dataclasses import replace
-
     from hoiclip.evaluation.events import evaluate_events
-    from stream.track.tracker import PairTracker, TrackerSettings
+    from stream.recordings.replay import track
 
-    settings = replace(TrackerSettings(), thresholds={s.name: (s.enter, s.leave) for s in suggestions})
-    names = set(classifier.names)
-    wanted, found = {}, {}
-    for index, (frames, video) in enumerate(zip(recorded, truth, strict=True)):
-        tracker = PairTracker(
-            classifier.names,
-            object_names=classifier.object_names,
-            no_interaction=classifier.no_interaction,
-            settings=settings,
-        )
-        wanted[str(index)] = replace(video, interactions=tuple(i for i in video.interactions if i.name in names))
-        found[str(index)] = _events(tracker, frames)
+    wanted = {str(index): video for index, video in enumerate(truth)}
+    found = {str(index): track(frames, classifier, settings) for index, frames in enumerate(recorded)}
     result = evaluate_events(wanted, found)
     return {
         "precision": round(result.precision, 4),
@@ -132,40 +234,14 @@ def _measure(
     }
 
 
-def _events(tracker: Any, frames: Recorded) -> list[PredictedEvent]:
-    from hoiclip.evaluation.events import PredictedEvent, Sighting
-
-    lives: dict[tuple[int, int, float], list[Any]] = {}
-    transitions = [step for t_s, pairs in frames for step in tracker.update(t_s, pairs)]
-    transitions += tracker.flush(frames[-1][0], "end_of_file")
-    for step in transitions:
-        lives.setdefault((step.pair_id, step.interaction, step.started_s), []).append(step)
-    return [
-        PredictedEvent(
-            name=tracker.names[steps[0].interaction],
-            human_id=steps[0].human_id,
-            start_s=steps[0].started_s,
-            end_s=steps[0].started_s + steps[-1].duration_s,
-            announced_s=steps[0].t_s,
-            closed_s=steps[-1].t_s,
-            sightings=tuple(Sighting(s.t_s, s.human_box_xyxy_px) for s in steps if s.kind != "ended"),
-        )
-        for steps in lives.values()
+def _notes(measured: dict[str, Any]) -> list[str]:
+    """Return what labels say about the thresholds, a line each."""
+    lines = [
+        f"with the {kind} thresholds: " + ", ".join(f"{key} {values[key]:.3f}" for key in ("precision", "recall", "f1"))
+        for kind, values in measured.items()
     ]
-
-
-def _yaml(suggestions: list[Suggestion], document: dict[str, Any], *, labelled: bool) -> str:
-    import json
-
-    lines = [f"# {document['frames']} frames; enter, leave; paste into the configuration", "tracker:", "  thresholds:"]
-    for s in suggestions:
-        seen = f", typically {s.typical:.2f}" if s.typical is not None else ""
-        key = json.dumps(s.name, ensure_ascii=False)
-        lines.append(f"    {key}: [{s.enter:.2f}, {s.leave:.2f}]  # {s.basis}: noise up to {s.noise:.2f}{seen}")
-    if labelled:
-        for kind, measured in document["measured"].items():
-            numbers = ", ".join(f"{key} {measured[key]:.3f}" for key in ("precision", "recall", "f1"))
-            lines.append(f"# with the {kind} thresholds: {numbers}")
-        for name, counts in document["measured"]["suggested"]["by_interaction"].items():
-            lines.append(f"#   {name}: " + ", ".join(f"{count} {what}" for what, count in counts.items()))
-    return "\n".join(lines)
+    by_interaction = measured["suggested"]["by_interaction"] if measured else {}
+    return lines + [
+        f"  {name}: " + ", ".join(f"{count} {what}" for what, count in counts.items())
+        for name, counts in by_interaction.items()
+    ]

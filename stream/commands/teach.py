@@ -31,6 +31,7 @@ def teach(
     end: Annotated[list[float] | None, typer.Option("--to", min=0, help="Second at which it ends.")] = None,
     thing: Annotated[str, typer.Option("--object", help="The object it is done with, or any.")] = "any",
     model: Annotated[str | None, typer.Option(help="Installed name, path, or demo; see `hoistream models`.")] = None,
+    engine: Annotated[str, typer.Option(help="As in `hoistream batch`: any that runs the model.")] = "auto",
     list_lessons: Annotated[bool, typer.Option("--list", help="Show what was taught and stop.")] = False,
     remove: Annotated[str | None, typer.Option(metavar="NAME", help="Forget a lesson, all its versions.")] = None,
 ) -> None:
@@ -63,7 +64,7 @@ def teach(
     stretches = _stretches(clip or [], start or [], end or [])
     loaded = open_model(model)
     object_index = find_object(thing, loaded.vocabulary, "--object")
-    examples, background = _outputs(loaded, stretches)
+    examples, background = _outputs(loaded, stretches, engine)
     taught = teach_row(
         name,
         examples,
@@ -79,6 +80,11 @@ def teach(
         f"taught `{name}` from {len(examples)} examples ({taught.num_frames} frames, told apart from "
         f"{taught.num_others} other pairs with AUC {taught.separation:.2f}): {path}, used by {vocabulary}"
     )
+    if taught.expected_ap is None:
+        typer.echo(f"{len(examples)} examples: too few to say what to expect; give three or more")
+    else:
+        low, high = taught.expected_ap
+        typer.echo(f"{len(examples)} examples: expected AP {low:.2f}–{high:.2f} on footage like these clips")
     if taught.separation < 0.9:
         typer.echo("the examples look much like other pairs in these clips; more or clearer examples help", err=True)
 
@@ -103,25 +109,31 @@ def _stretches(clips: list[Path], starts: list[float], ends: list[float]) -> lis
 
 
 def _outputs(
-    loaded: LoadedModel, stretches: list[tuple[Path, float, float]]
+    loaded: LoadedModel, stretches: list[tuple[Path, float, float]], engine: str
 ) -> tuple[list[Outputs[NDArray[np.float32]]], list[Outputs[NDArray[np.float32]]]]:
     """Return the model's outputs on each example, and on each clip's frames well away from all of them."""
-    from engines.torch_engine import TorchEngine
-    from hoiclip.types import concatenate
+    import numpy as np
+
+    from stream.commands.support.progress import Counters
     from stream.recordings.clip_frames import ClipFrame, read_clip
     from stream.run.canvases import model_canvas
+    from stream.run.config import EngineConfig
+    from stream.run.engines import engine_pool
 
     canvas = model_canvas(loaded)
+    clips = list(dict.fromkeys(path for path, _, _ in stretches))
     examples, background = [], []
-    with TorchEngine(loaded, canvas) as engine:
+    steps = len(stretches) + len(clips)
+    with engine_pool(loaded, EngineConfig.model_validate({"kind": engine})) as engines, Counters() as counters:
 
         def run(frames: list[ClipFrame]) -> Outputs[NDArray[np.float32]]:
-            return concatenate([engine.infer(frame.pixels[None]) for frame in frames])
+            return engines.infer(canvas, np.stack([frame.pixels for frame in frames]))
 
-        for path in dict.fromkeys(path for path, _, _ in stretches):
+        for number, path in enumerate(clips, 1):
             mine = [(first, last) for other, first, last in stretches if other == path]
             for first, last in mine:
                 examples.append(run(list(read_clip(path, canvas, fps=FPS, start_s=first, end_s=last))))
+                counters.update("stretches", len(examples) + number - 1, steps, f"{path.name} {first:g}-{last:g} s")
             until = max(last for _, last in mine) + 10.0
             away = [
                 frame
@@ -131,4 +143,5 @@ def _outputs(
             away = away[:: max(1, len(away) // MAX_BACKGROUND)]
             if away:
                 background.append(run(away))
+            counters.update("stretches", len(examples) + number, steps, f"{path.name} elsewhere")
     return examples, background

@@ -49,8 +49,9 @@ class TrackerConfig(_Strict):
     track_memory_s: Seconds | None = Field(None, description="How long an unseen human or object keeps its id.")
     min_pair_score: Score | None = Field(None, description="Pairs whose best score is lower are not tracked at all.")
     thresholds: dict[str, tuple[Score, Score]] = Field(
-        default_factory=dict, description="Per interaction: [enter, leave], as `hoistream calibrate` suggests."
+        default_factory=dict, description="Per interaction: [enter, leave]; these win over those of `calibration`."
     )
+    calibration: Path | None = Field(None, description="File of thresholds that `hoistream calibrate --out` wrote.")
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

@@ -19,6 +19,7 @@ from stream.ingest.batcher import FrameBatcher
 from stream.ingest.source_state import SourceMessage
 from stream.ingest.supervisor import SourceSupervisor
 from stream.publish.publisher import Publisher
+from stream.run.calibration_file import calibrated
 from stream.run.canvases import canvases_of, parse_canvases
 from stream.run.config import RunConfig, SourceConfig
 from stream.run.content import content_hash
@@ -131,7 +132,11 @@ class Deployment(Closing):
     ) -> SourceRun:
         settings = self._settings
         classifier = classifiers[source.vocabulary or settings.vocabulary]
-        tracking = tracker_settings(settings.tracker, source.tracker)
+        trackers = [
+            calibrated(each, loaded.fingerprint, enhancement=settings.enhancement)
+            for each in (settings.tracker, source.tracker)
+        ]
+        tracking = tracker_settings(*trackers)
         head = Head(classifier, loaded.fingerprint, settings.enhancement, tracking.min_pair_score)
         run_id = live_run_id() if source.live else self._identity(source, head, tracking).run_id
         return SourceRun(source.id, run_id, head, source_tracker(source.id, classifier, tracking), on_pairs)

@@ -29,6 +29,7 @@ def load_run_config(config: Path, *, model: str | None = None) -> RunConfig:
     located = {
         "model": str(model_path(settings.model, beside=beside)),
         "vocabulary": _located("vocabulary", settings.vocabulary, config),
+        "tracker": _located_tracker("tracker", settings.tracker, config),
         "sources": [_located_source(source, config) for source in settings.sources],
     }
     return settings.model_copy(update=located)
@@ -36,10 +37,17 @@ def load_run_config(config: Path, *, model: str | None = None) -> RunConfig:
 
 def _located_source(source: SourceConfig, config: Path) -> SourceConfig:
     key = f"sources.{source.id}"
-    found: dict[str, Any] = {"vocabulary": _located(f"{key}.vocabulary", source.vocabulary, config)}
+    found: dict[str, Any] = {
+        "vocabulary": _located(f"{key}.vocabulary", source.vocabulary, config),
+        "tracker": _located_tracker(f"{key}.tracker", source.tracker, config),
+    }
     if not source.live:
         found["url"] = str(_located(f"{key}.url", Path(source.url.removeprefix("file://")), config))
     return source.model_copy(update=found)
+
+
+def _located_tracker(key: str, tracker: TrackerConfig, config: Path) -> TrackerConfig:
+    return tracker.model_copy(update={"calibration": _located(f"{key}.calibration", tracker.calibration, config)})
 
 
 def _located(key: str, path: Path | None, config: Path) -> Path | None:
@@ -65,11 +73,14 @@ def source_settings(source: SourceConfig, canvases: Sequence[Canvas]) -> SourceS
 
 
 def tracker_settings(*configs: TrackerConfig) -> TrackerSettings:
-    """Return the tracker's settings; later configurations override earlier ones where they say something."""
+    """Return the tracker's settings; later configurations override earlier ones where they say something.
+
+    A `calibration` file is read by `stream.run.calibration_file.calibrated` before.
+    """
     values: dict[str, Any] = {}
     thresholds: dict[str, tuple[float, float]] = {}
     for config in configs:
-        given = config.model_dump(exclude_none=True)
+        given = config.model_dump(exclude_none=True, exclude={"calibration"})
         thresholds |= given.pop("thresholds")
         values |= given
     return replace(TrackerSettings(), **values, thresholds=thresholds)

@@ -3,11 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hoiclip.calibration import DEFAULT_ENTER, smooth, suggest_thresholds
+from hoiclip.calibration import smooth, suggest_thresholds
+
+DEFAULT = (0.5, 0.325)  # what the tracker does by itself
 
 
-def one(scores: np.ndarray) -> tuple[float, float, str]:
-    (found,) = suggest_thresholds(["x"], scores.astype(np.float32)[:, None])
+def one(scores: np.ndarray, default: tuple[float, float] = DEFAULT) -> tuple[float, float, str]:
+    (found,) = suggest_thresholds(["x"], scores.astype(np.float32)[:, None], [default])
     assert 0 <= found.leave <= found.enter <= 1
     return found.enter, found.leave, found.basis
 
@@ -25,20 +27,35 @@ def test_the_cut_lies_between_two_groups(low: float, high: float, share: float) 
     assert (scores[~is_high] > enter).mean() < 0.03
 
 
-def test_footage_without_the_interaction_keeps_a_distance_from_the_noise() -> None:
-    noise = np.random.default_rng(1).uniform(0.3, 0.45, 500)
-    enter, leave, _ = one(np.minimum(noise, 0.45) * 0.999)
-    assert enter > 0.45 or enter == DEFAULT_ENTER
-    quiet = one(np.random.default_rng(1).uniform(0.0, 0.02, 500))
-    assert quiet == (DEFAULT_ENTER, pytest.approx(0.23, abs=0.01), "not seen")
-    assert leave <= enter
+def test_noise_above_the_default_moves_the_threshold_above_the_noise() -> None:
+    noise = np.random.default_rng(1).uniform(0.4, 0.49, 500)  # one group, below the default's 0.5
+    enter, leave, basis = one(noise)
+    assert basis == "not seen"
+    assert enter == pytest.approx(np.quantile(noise, 0.99) + 0.1, abs=0.011)
+    assert np.quantile(noise, 0.99) <= leave + 0.01 and leave < enter
 
 
-def test_little_or_equal_footage_gives_the_defaults() -> None:
-    assert one(np.full(5, 0.9))[2] == "too short"
-    assert one(np.full(100, 0.9))[2] == "always"
-    assert one(np.zeros(100))[2] == "not seen"
-    assert suggest_thresholds([], np.zeros((30, 0), np.float32)) == []
+@pytest.mark.parametrize("default", [(0.5, 0.325), (0.35, 0.2), (0.7, 0.7)])
+def test_quiet_footage_keeps_the_thresholds_that_the_tracker_has(default: tuple[float, float]) -> None:
+    quiet = one(np.random.default_rng(1).uniform(0.0, 0.02, 500), default)
+    assert quiet == (default[0], pytest.approx(default[1], abs=0.006), "not seen")
+
+
+def test_little_or_equal_footage_keeps_the_thresholds_that_the_tracker_has() -> None:
+    assert one(np.full(5, 0.9)) == (0.5, pytest.approx(0.325, abs=0.006), "too short")
+    assert one(np.full(100, 0.9)) == (0.5, pytest.approx(0.325, abs=0.006), "always")
+    assert one(np.full(100, 0.45))[2] == "not seen"  # below the default it never was
+    assert one(np.full(100, 0.45), (0.4, 0.26))[2] == "always"
+    assert suggest_thresholds([], np.zeros((30, 0), np.float32), []) == []
+
+
+def test_the_suggested_leave_keeps_the_ratio_of_the_trackers_own() -> None:
+    rng = np.random.default_rng(0)
+    scores = np.where(rng.random(1000) < 0.3, 0.9, 0.02)
+    for default in ((0.5, 0.325), (0.5, 0.45)):
+        enter, leave, basis = one(scores, default)
+        assert basis == "two groups"
+        assert leave / enter == pytest.approx(default[1] / default[0], abs=0.03)
 
 
 def test_smoothing_follows_media_time() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hoiclip.errors import InputError
-from hoiclip.vocabulary import all_of, find_verb, load_builtin, load_deployment, templates_of
+from hoiclip.vocabulary import all_of, find_pair, find_verb, load_builtin, load_deployment, templates_of
 
 HICO = load_builtin("hico")
 
@@ -124,3 +124,17 @@ def test_a_comma_does_not_hide_a_verb() -> None:
 def test_what_says_nothing_or_too_much_names_its_line(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         load_deployment(vocabulary(tmp_path, text), HICO)
+
+
+@pytest.mark.parametrize(
+    "text", ["push motorcycle", "push_motorcycle", "a person pushing a motorcycle", "Pushing the motorcycle!"]
+)
+def test_a_name_and_a_phrase_mean_one_pair(text: str) -> None:
+    world = load_builtin("world")
+    verb, item = find_pair(text, world) or (-1, -1)
+    assert (world.verbs[verb].name, world.objects[item].name) == ("push", "motorcycle")
+
+
+@pytest.mark.parametrize("text", ["pushing something", "a motorcycle", "tapping a badge", ""])
+def test_text_without_a_known_verb_and_object_is_no_pair(text: str) -> None:
+    assert find_pair(text, load_builtin("world")) is None

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
-
 from hoiclip.vocabulary import Vocabulary, spoken
 
 TEMPLATES: tuple[str, ...] = (
@@ -44,23 +42,23 @@ class Captions:
         ]
         self.num_verbs, self.num_objects = len(self._phrases), len(self._nouns)
 
-    def pair(self, pair: Pair, rng: np.random.Generator) -> str:
-        """Return a caption with verb and object."""
-        return self._fill(TEMPLATES, rng, self._phrases[pair.verb], self._nouns[pair.object])
+    @property
+    def every_pair(self) -> list[Pair]:
+        """Every verb with every object; most of them no picture shows."""
+        return [Pair(verb, item) for verb in range(self.num_verbs) for item in range(self.num_objects)]
 
-    def verbs(self, rng: np.random.Generator) -> list[str]:
+    def pair(self, pair: Pair, template: int) -> str:
+        """Return a caption with verb and object; templates repeat."""
+        return self._fill(TEMPLATES, template, self._phrases[pair.verb], self._nouns[pair.object])
+
+    def verbs(self, template: int) -> list[str]:
         """Return a caption for each verb that leaves the object open."""
-        return [self._fill(VERB_TEMPLATES, rng, phrase, "") for phrase in self._phrases]
+        return [self._fill(VERB_TEMPLATES, template, phrase, "") for phrase in self._phrases]
 
-    def objects(self, rng: np.random.Generator) -> list[str]:
+    def objects(self, template: int) -> list[str]:
         """Return a caption for each object."""
-        return [self._fill(OBJECT_TEMPLATES, rng, "", noun) for noun in self._nouns]
+        return [self._fill(OBJECT_TEMPLATES, template, "", noun) for noun in self._nouns]
 
-    def random_pairs(self, rng: np.random.Generator, count: int) -> list[Pair]:
-        """Return pairs of any verb with any object, most of which no picture shows."""
-        verbs, objects = rng.integers(self.num_verbs, size=count), rng.integers(self.num_objects, size=count)
-        return [Pair(int(verb), int(item)) for verb, item in zip(verbs, objects, strict=True)]
-
-    def _fill(self, templates: Sequence[str], rng: np.random.Generator, phrase: str, noun: str) -> str:
-        template = templates[int(rng.integers(len(templates)))]
-        return template.format(phrase=phrase, object=noun, article="an" if noun[:1] in set("aeio") else "a")
+    def _fill(self, templates: Sequence[str], template: int, phrase: str, noun: str) -> str:
+        chosen = templates[template % len(templates)]
+        return chosen.format(phrase=phrase, object=noun, article="an" if noun[:1] in set("aeio") else "a")

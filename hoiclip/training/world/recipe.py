@@ -34,15 +34,16 @@ VERB_EXAMPLES = 150  # an interaction, for the first verb rows
 
 @dataclass(frozen=True)
 class WorldRecipe:
-    """Sizes of the five stages."""
+    """Sizes of the six stages."""
 
+    words: StageSettings
     clip: StageSettings
     coarse: StageSettings
     fine: StageSettings
     queries: StageSettings
     whole: StageSettings
     seed: int = 1
-    clip_batch: int = 128
+    clip_batch: int = 64
     cached_pictures: int = 24000
     batch_size: int = 16
     coarse_scale: float = 0.75
@@ -53,13 +54,16 @@ class WorldRecipe:
 def train_world(
     config: ModelConfig, recipe: WorldRecipe, shards: Shards, vocabulary: Vocabulary, directory: Path, report: Report
 ) -> Trained:
-    """Run or resume the five stages; checkpoints go to `directory`."""
+    """Run or resume the six stages; checkpoints go to `directory`."""
     directory.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
     model = HoiClip(config, frozen_batch_norm=False)
     hidden = set(vocabulary.unseen.get("held_out", ()))
     seen = [k for k in range(len(vocabulary.interactions)) if k not in hidden]
-    train_clip(model.clip, recipe.clip, recipe.clip_batch, recipe.seed, shards, vocabulary, seen, directory, report)
+    train_clip(
+        model.clip, recipe.words, recipe.clip, recipe.clip_batch, recipe.seed, shards, vocabulary, seen, directory,
+        report,
+    )  # fmt: skip
     model.clip.requires_grad_(False).eval()
     model.eval()
     rows, _ = verb_rows(model, vocabulary, verb_examples(shards, VERB_EXAMPLES))

@@ -32,15 +32,16 @@ class Counters:
             disable=not self._terminal,
         )
 
-    def update(self, name: str, done: int, total: int, note: str = "") -> None:
-        """Say that `done` of `total` are done, and a `note` that belongs to it."""
+    def update(self, name: str, done: int, total: int | None, note: str = "") -> None:
+        """Say that `done` of `total` (None where it is unknown) are done, and a `note` that belongs to it."""
         if self._terminal:
             if name not in self._tasks:
                 self._tasks[name] = self._bars.add_task(name, total=total, note="")
             self._bars.update(self._tasks[name], completed=done, total=total, note=note)
-        elif done >= total or time.monotonic() - self._shown_at >= _PLAIN_EVERY_S:
+        elif (total is not None and done >= total) or time.monotonic() - self._shown_at >= _PLAIN_EVERY_S:
             self._shown_at = time.monotonic()
-            typer.echo(f"{name} {done}/{total} {note}".rstrip(), err=True)
+            share = f"{done}/{total}" if total is not None else f"{done}"
+            typer.echo(f"{name} {share} {note}".rstrip(), err=True)
 
     def __enter__(self) -> Self:
         self._bars.start()

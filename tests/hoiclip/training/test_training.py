@@ -208,7 +208,7 @@ def test_the_whole_recipe_trains_and_resumes(tmp_path: Path, monkeypatch: pytest
 
     def config(out: Path) -> TrainConfig:
         stage = {"steps": 2, "lr": 1e-4, "warm_up": 1, "bfloat16": False}
-        stages = dict.fromkeys(("clip", "coarse", "fine", "queries", "whole"), stage)
+        stages = dict.fromkeys(("words", "clip", "coarse", "fine", "queries", "whole"), stage)
         data = {"directory": tmp_path / "data", "pictures": 24, "workers": 1}
         return TrainConfig.model_validate(
             {"data": data, "out": out, "batch_size": 2, "clip_batch": 8, "cached_pictures": 8, **stages}

@@ -15,11 +15,14 @@ from typer.testing import CliRunner
 from hoiclip.classifier import TrainedHeads
 from hoiclip.config import tiny
 from hoiclip.errors import InputError
+from hoiclip.evaluation.event_files import read_folders
+from hoiclip.evaluation.events import evaluate_events
 from hoiclip.model import HoiClip
 from hoiclip.synthetic.video import write_video
 from hoiclip.types import Canvas
 from hoiclip.vocabulary import load_builtin
 from hoiclip.weights import save_model
+from stream.commands.batch import batch
 from stream.commands.calibrate import calibrate
 from stream.commands.teach import teach
 from stream.recordings.clip_frames import read_clip
@@ -79,9 +82,11 @@ def test_teaching_adds_a_line_lists_it_and_takes_it_away(clip: Path, model: Path
     vocabulary.write_text("interactions:\n  - ride bicycle\n")
     options = ("--vocabulary", vocabulary)
     example = ("--clip", clip, "--from", 1, "--to", 2, "--from", 3, "--to", 4.5)
-    out, _, error = run(teach, "a person tapping a badge reader", *options, *example, "--model", model)
+    out, _, error = run(
+        teach, "a person tapping a badge reader", *options, *example, "--model", model, "--engine", "torch"
+    )
     assert error is None, error
-    assert "from 2 examples" in out
+    assert "from 2 examples" in out and "2 examples: too few to say what to expect" in out
     assert {"taught": "a person tapping a badge reader"} in yaml.safe_load(vocabulary.read_text())["interactions"]
     out, _, _ = run(teach, *options, "--list")
     assert "a person tapping a badge reader: v1" in out
@@ -100,21 +105,53 @@ def test_options_that_do_not_fit_together_are_refused(options: tuple[object, ...
     assert isinstance(error, InputError)
 
 
-def test_calibration_prints_yaml_and_with_labels_precision_and_recall(clip: Path, model: Path) -> None:
-    out, _, error = run(calibrate, "--video", clip, "--model", model)
+@pytest.fixture(scope="module")
+def skater(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Somebody rides a skateboard, somebody holds a cup, somebody reads a phone."""
+    path = tmp_path_factory.mktemp("skater") / "s.mp4"
+    write_video(path, 4, 6.0, fps=10, height=256, width=448)
+    return path
+
+
+def test_what_calibration_measures_is_what_batch_finds_with_its_file(skater: Path, tmp_path: Path) -> None:
+    thresholds, options = tmp_path / "c.yaml", ("--model", "demo", "--fps", 5, "--engine", "torch")
+    labelled = ("--labels", skater.with_suffix(".json"))
+    out, err, error = run(calibrate, "--video", skater, *labelled, *options, "--out", thresholds, "--json")
     assert error is None, error
-    thresholds = yaml.safe_load(out)["tracker"]["thresholds"]
-    assert len(thresholds) == 30
-    assert all(0 <= leave <= enter <= 1 for enter, leave in thresholds.values())
-    labelled = ("--labels", clip.with_suffix(".json"))
-    out, _, error = run(calibrate, "--video", clip, "--model", model, *labelled, "--json")
+    assert "s.mp4 30/30 frames" in err  # progress, since there is no terminal
+    measured = json.loads(out)["measured"]["suggested"]
+    assert measured["by_interaction"]["ride skateboard"] == {"matched": 1, "missed": 0, "false": 0}
+    _, _, error = run(batch, skater, "--out", tmp_path / "found", *options, "--calibration", thresholds)
     assert error is None, error
-    measured = json.loads(out)["measured"]
-    assert set(measured) == {"suggested", "default"}
-    assert 0 <= measured["suggested"]["precision"] <= 1
-    out, _, error = run(calibrate, "--video", clip, "--model", model, *labelled)
-    assert "# with the suggested thresholds: precision" in out
-    assert error is None
+    result = evaluate_events(*read_folders(tmp_path / "found", skater.parent))
+    assert result.precision == pytest.approx(measured["precision"], abs=1e-4)
+    assert result.recall == pytest.approx(measured["recall"], abs=1e-4)
+    assert result.by_interaction() == measured["by_interaction"]
+    written = yaml.safe_load(thresholds.read_text())
+    assert written["thresholds"]["ride bicycle"] == [0.5, 0.33]  # not seen: the tracker's own, rounded
+    assert "# with the suggested thresholds: precision" in thresholds.read_text()
+
+
+def test_calibration_takes_words_head_and_smoothing_from_a_deployment(skater: Path, tmp_path: Path) -> None:
+    (tmp_path / "my.yaml").write_text(
+        "interactions: [{text: a person riding a skateboard, object: skateboard}, hold cup]\n"
+    )
+    config = tmp_path / "run.yaml"
+    config.write_text(
+        "model: demo\nenhancement: true\ntracker: {smoothing_s: 0.2, enter_score: 0.8, leave_score: 0.7}\n"
+        "engine: {kind: torch}\n"
+        "sources: [{id: door, url: rtsp://127.0.0.1/x, vocabulary: my.yaml}]\n"
+    )
+    options = ("--config", config, "--source", "door", "--fps", 2, "--labels", skater.with_suffix(".json"), "--json")
+    out, _, error = run(calibrate, "--video", skater, *options)
+    assert error is None, error
+    found = json.loads(out)
+    assert (found["enhancement"], found["smoothing_s"], found["frames"]) == (True, 0.2, 12)
+    assert found["thresholds"] == {"a person riding a skateboard": [0.8, 0.7], "hold cup": [0.8, 0.7]}  # too short
+    counted = found["measured"]["default"]["by_interaction"]["a person riding a skateboard"]
+    assert counted["matched"] + counted["missed"] == 1  # labelled "ride skateboard"
+    _, _, error = run(calibrate, "--video", skater, "--config", config, "--source", "window")
+    assert isinstance(error, InputError) and "no source 'window'; there is door" in str(error)
 
 
 def test_labels_must_be_one_for_each_video(clip: Path) -> None:

@@ -60,7 +60,7 @@ def test_the_model_of_the_command_line_takes_the_place_of_the_files(tmp_path: Pa
 
 
 def test_a_configuration_can_say_everything_that_a_tracker_takes() -> None:
-    assert set(TrackerConfig.model_fields) == {item.name for item in fields(TrackerSettings)}
+    assert set(TrackerConfig.model_fields) - {"calibration"} == {item.name for item in fields(TrackerSettings)}
 
 
 def test_later_tracker_settings_override_where_they_say_something() -> None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from pathlib import Path
+import copy
 
 import numpy as np
 import pytest
@@ -14,8 +14,13 @@ from hoiclip.training.stage import StageSettings
 from hoiclip.training.world.captions import Captions, Pair
 from hoiclip.training.world.clip_pretraining import (
     CaptionRows,
+    PatchHeads,
+    attend_to_likeness,
+    caption_rows,
+    clip_loss,
     composition_loss,
     encode_captions,
+    look_at_edges,
     soft_contrast,
     spread_texts,
     train_clip,
@@ -50,9 +55,9 @@ def test_captions_of_unseen_interactions_are_no_negatives(captions: Captions) ->
     for k in WORLD.unseen["held_out"]:
         assert Pair(WORLD.interactions[k].verb, WORLD.interactions[k].object) not in captions.pairs
     assert len(captions.pairs) == 25 + 14
-    text = captions.pair(captions.pairs[0], np.random.default_rng(0))
-    assert "riding a bicycle" in text
-    assert "beside a umbrella" in captions.pair(Pair(12, 4), np.random.default_rng(0))  # as HICO-DET writes it
+    assert captions.pair(captions.pairs[0], 0) == "a photo of a person riding a bicycle"
+    assert captions.pair(Pair(12, 4), 5) == "a person beside a umbrella"  # HICO-DET's article
+    assert len(set(captions.every_pair)) == 13 * 14
 
 
 def test_every_view_says_what_it_shows(batch: ViewBatch, captions: Captions) -> None:
@@ -135,17 +140,73 @@ def test_the_contrast_ranks_what_is_mainly_done_above_what_it_includes() -> None
     assert float(soft_contrast(torch.zeros(2, 3), torch.zeros(2, 3))) == 0.0
 
 
-def test_sixty_steps_teach_clip_something_and_the_recognition_counts_it(shards: Shards, tmp_path: Path) -> None:
+def test_attention_begins_with_what_is_alike() -> None:
+    torch.manual_seed(0)
+    towers = HoiClip(tiny()).clip
+
+    def mean_diagonal() -> float:
+        query, key, _ = towers.visual.transformer.resblocks[0].attn.in_proj_weight.chunk(3)
+        with torch.no_grad():
+            return float(sum((q.T @ k).trace() / 128 for q, k in zip(query.split(32), key.split(32), strict=True)) / 4)
+
+    assert abs(mean_diagonal()) < 0.1
+    attend_to_likeness(towers)
+    assert mean_diagonal() > 0.3
+
+
+def test_patches_begin_with_coarse_edges() -> None:
+    torch.manual_seed(0)
+    towers = HoiClip(tiny()).clip
+    look_at_edges(towers)
+    flat, fine = torch.ones(1, 3, 16, 16), torch.ones(1, 3, 16, 16)
+    fine[:, :, ::2] = -1.0  # changes with every row of pixels
+    edge = torch.ones(1, 3, 16, 16)
+    edge[:, :, 8:] = -1.0
+    with torch.no_grad():
+        loud = {
+            name: float(towers.visual.conv1(x).norm()) for name, x in (("flat", flat), ("edge", edge), ("fine", fine))
+        }
+    assert loud["flat"] > 1.0 and loud["edge"] > 1.5 * loud["fine"]
+
+
+@pytest.fixture(scope="module")
+def trained(shards: Shards, tmp_path_factory: pytest.TempPathFactory) -> HoiClip:
     torch.manual_seed(1)
     model = HoiClip(tiny())
-    shown: list[dict[str, float]] = []
-    settings = StageSettings(60, 2e-3, warm_up=5, bfloat16=False)
-    train_clip(
-        model.clip, settings, 16, 1, shards, WORLD, SHOWN, tmp_path,
-        lambda stage, step, steps, values: shown.append(values),
-    )  # fmt: skip
-    assert shown[-1]["composition"] < 0.8 * shown[0]["composition"]
-    found = crop_recognition(model.eval(), shards, WORLD, WORLD.unseen["held_out"], 40)
+    words = StageSettings(110, 2e-3, warm_up=5, bfloat16=False)
+    sight = StageSettings(3, 1e-3, warm_up=1, bfloat16=False)
+    folder = tmp_path_factory.mktemp("clip")
+    train_clip(model.clip, words, sight, 16, 1, shards, WORLD, SHOWN, folder, lambda *values: None)
+    return model.eval()
+
+
+def test_words_put_unseen_pairs_where_their_verb_and_object_are(trained: HoiClip, captions: Captions) -> None:
+    with torch.no_grad():
+        rows = caption_rows(trained.clip, captions, captions.every_pair, 1)
+    verbs, objects = (torch.tensor([pair[i] for pair in captions.every_pair]) for i in (0, 1))
+    assert float(((rows.pairs @ rows.verbs.T).argmax(1) == verbs).float().mean()) > 0.95
+    assert float(((rows.pairs @ rows.objects.T).argmax(1) == objects).float().mean()) > 0.95
+
+
+def test_the_image_tower_learns_to_answer_the_words(trained: HoiClip, captions: Captions, batch: ViewBatch) -> None:
+    towers = copy.deepcopy(trained.clip)
+    heads = PatchHeads(128, captions.num_objects, captions.num_verbs - 1)
+    with torch.no_grad():
+        rows = caption_rows(towers, captions, captions.pairs, 0)
+    optimizer = torch.optim.AdamW([*towers.visual.parameters(), *heads.parameters()], 1e-3)
+    losses = []
+    for _ in range(12):
+        found = clip_loss(towers, heads, rows, batch)
+        optimizer.zero_grad()
+        found["total"].backward()
+        optimizer.step()
+        losses.append({name: value.item() for name, value in found.items()})
+    for name in ("whole", "region", "patch"):
+        assert losses[-1][name] < 0.95 * losses[0][name], name
+
+
+def test_recognition_counts_a_prompt_as_right_only_with_verb_and_object(trained: HoiClip, shards: Shards) -> None:
+    found = crop_recognition(trained, shards, WORLD, WORLD.unseen["held_out"], 40)
     assert found.num_crops >= 40
-    assert 0 < found.seen <= min(found.verbs, found.objects)  # a right prompt has the right verb and object
+    assert 0 <= found.seen <= min(found.verbs, found.objects) < 0.9
     assert np.isnan(found.unseen)  # the split `train` holds none
