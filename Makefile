@@ -5,6 +5,7 @@
 #   make check       lint, types, the contract of every folder, the documentation's links
 #   make docs        the documentation as a site, in site/
 #   make bench       the numbers in docs/performance.md
+#   make lock        write constraints.txt, the versions tested together
 #   make bench-gpu   every engine on an NVIDIA GPU, into docs/benchmarks/gpu-*.json
 
 SHELL := /bin/bash
@@ -12,7 +13,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo test test-fast check docs bench bench-gpu clean
+.PHONY: help setup demo test test-fast check docs bench bench-gpu lock clean
 
 help:
 	@sed -n "s|^#   ||p" Makefile
@@ -65,6 +66,11 @@ bench: $(VENV)/.dev
 
 bench-gpu: $(VENV)/.dev
 	@$(BIN)/python -m benchmarks.gpu
+
+# The versions this tree was tested with, beside the ranges of pyproject.toml: pip install -c constraints.txt …
+lock: $(VENV)/.dev
+	@{ echo "# Tested together with Python $$($(BIN)/python -c 'import platform; print(platform.python_version())'); made by: make lock"; \
+	   $(BIN)/python -m pip freeze --exclude-editable | grep -v "^hoistream\b" | sed 's/ @ .*//'; } > constraints.txt
 
 clean:
 	rm -rf $(VENV) out site .site-check .mypy_cache .ruff_cache .pytest_cache

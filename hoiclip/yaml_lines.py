@@ -16,6 +16,8 @@ from hoiclip.errors import InputError
 
 Location = tuple[str | int, ...]
 Model = TypeVar("Model", bound=BaseModel)
+_MAX_DEPTH = 32
+_MAX_VALUES = 200_000
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 
@@ -40,6 +42,7 @@ def load_config_lines(path: Path, model: type[Model]) -> tuple[Model, dict[Locat
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise ConfigError(f"{path}: cannot read the configuration: {reason}") from error
     try:
+        _check_size(text, path)
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
@@ -53,6 +56,38 @@ def load_config_lines(path: Path, model: type[Model]) -> tuple[Model, dict[Locat
         return model.model_validate(values), lines
     except ValidationError as error:
         raise ConfigError(_explain(error, model, lines, path)) from None
+
+
+def _check_size(text: str, path: Path) -> None:
+    """Refuse what would grow without bound when it is read: too deep, referring to itself, or large once expanded."""
+    sizes: dict[str, int | None] = {}  # values below each anchor once expanded; None while it is still open
+    stack: list[tuple[str | None, int]] = []  # of open lists and mappings: their anchor, the count when they began
+    count = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        mark = event.start_mark
+        line = f"{path}:{mark.line + 1}" if mark else str(path)
+        if isinstance(event, yaml.AliasEvent):
+            size = sizes.get(str(event.anchor), 1)  # an unknown anchor is the parser's to refuse
+            if size is None:
+                raise ConfigError(f"{line}: `*{event.anchor}` refers to itself; write the value out")
+            count += size
+        elif isinstance(event, yaml.ScalarEvent):
+            count += 1
+            if event.anchor is not None:
+                sizes[event.anchor] = 1
+        elif isinstance(event, yaml.CollectionStartEvent):
+            stack.append((event.anchor, count))
+            count += 1
+            if event.anchor is not None:
+                sizes[event.anchor] = None
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, before = stack.pop()
+            if anchor is not None:
+                sizes[anchor] = count - before
+        if len(stack) > _MAX_DEPTH:
+            raise ConfigError(f"{line}: more than {_MAX_DEPTH} levels deep; a configuration has a handful")
+        if count > _MAX_VALUES:
+            raise ConfigError(f"{line}: more than {_MAX_VALUES:,} values, references followed; split the file")
 
 
 def _read(node: yaml.Node, location: Location, lines: dict[Location, int], path: Path) -> Any:
@@ -92,39 +127,35 @@ def _variable(match: re.Match[str], line: int, path: Path) -> str:
 
 
 def _explain(error: ValidationError, model: type[BaseModel], lines: dict[Location, int], path: Path) -> str:
-    first = error.errors(include_url=False, include_input=False)[0]
+    # A key that is not known explains a missing one better than the other way round.
+    errors = error.errors(include_url=False, include_input=False)
+    first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
     location = tuple(part for part in first["loc"])
     while location not in lines and location:
         location = location[:-1]
     where = f"{path}:{lines.get(location, 1)}"
+    name = ".".join(str(part) for part in first["loc"]) or "configuration"
     if first["type"] == "extra_forbidden":
-        parts, known_keys = _followed(model, first["loc"][:-1])
-        name, known = ".".join([*parts, str(first["loc"][-1])]), sorted(known_keys)
+        known = sorted(_known_keys(model, first["loc"][:-1]))
         near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.5)
         hint = f"did you mean `{near[0]}`?" if near else f"known keys: {', '.join(known)}"
         return f"{where}: unknown key `{name}`; {hint}"
-    name = ".".join(_followed(model, first["loc"])[0]) or "configuration"
     more = error.error_count() - 1
     rest = f" (and {more} more)" if more else ""
     return f"{where}: `{name}`: {first['msg'].removeprefix('Value error, ')}{rest}"
 
 
-def _followed(model: type[BaseModel], location: Iterable[str | int]) -> tuple[list[str], set[str]]:
-    """Follow `location` through nested models and lists; return the parts that stand in the file, and the keys there.
-
-    The rest of its parts are the names by which pydantic tells the members of a union apart.
-    """
-    current: type[BaseModel] | None = model
-    parts: list[str] = []
+def _known_keys(model: type[BaseModel], location: Iterable[str | int]) -> set[str]:
+    """Follow `location` through nested models and lists to the model whose keys are wanted."""
+    current: Any = model
     for part in location:
         if isinstance(part, int):
-            parts.append(str(part))
-        elif current is None:
-            parts.append(part)
-        elif part in current.model_fields:
-            parts.append(part)
-            current = _model_in(current.model_fields[part].annotation)
-    return parts, set(current.model_fields) if current is not None else set()
+            continue
+        found = _model_in(current.model_fields[part].annotation) if part in current.model_fields else None
+        if found is None:
+            return set()
+        current = found
+    return set(current.model_fields)
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

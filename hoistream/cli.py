@@ -5,6 +5,7 @@ Command modules import heavy libraries inside their functions, so that `hoistrea
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sys
@@ -54,6 +55,14 @@ class CommandLine(typer.core.TyperGroup):
             if missing is None:
                 raise
             _fail(str(missing), missing.exit_code)
+        except ValueError as error:  # an option's value that only the configuration's own check refuses
+            from pydantic import ValidationError
+
+            if not isinstance(error, ValidationError):
+                raise
+            first = error.errors(include_url=False, include_input=False)[0]
+            name = "-".join(map(str, first["loc"])).replace("_", "-").replace("kind", "engine")
+            _fail(f"--{name}: {first['msg'].removeprefix('Value error, ')}", 2)
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
         except BrokenPipeError:  # `hoistream subscribe | head`
@@ -62,9 +71,13 @@ class CommandLine(typer.core.TyperGroup):
             _fail("out of memory; use a smaller canvas, fewer sources or a smaller `engine.max_batch`", 1)
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
-            _fail(f"{where}{error.strerror or error}", 1)
+            _fail(f"{where}{error.strerror or error}", 2 if error.errno in _WRONG_PLACE else 1)
         else:
             return result
+
+
+# What a wrong path gives; a full or broken disk is no misuse.
+_WRONG_PLACE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 def _fail(message: str, exit_code: int) -> NoReturn:

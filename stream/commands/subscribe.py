@@ -15,7 +15,7 @@ def subscribe(
         str,
         typer.Option(
             envvar="HOISTREAM_REDIS_URL",
-            help="redis://[user:password@]host[:port][/db][?stream=NAME]; better in the variable than on the line.",
+            help="redis://HOST:PORT/DB?stream=NAME, USER:PASSWORD@ before HOST; rather in the variable.",
             show_default=True,
         ),
     ] = "redis://127.0.0.1:6379/0",
@@ -49,6 +49,7 @@ def subscribe(
     from hoiclip.errors import HoistreamError, InputError
     from stream.commands.support.moments import parse_moment, past_time
     from stream.events.lines import EventPrinter
+    from stream.events.redis_connection import parse_redis_url
     from stream.events.schema import EVENT_TYPES
     from stream.subscribe.client import SubscriptionError
     from stream.subscribe.client import subscribe as open_subscription
@@ -59,6 +60,7 @@ def subscribe(
         raise InputError(f"--type: {unknown[0]!r} is not known; expected {', '.join(EVENT_TYPES)}")
     begin = _option("--from", start or ("new" if group is None else "beginning"), parse_moment)
     end = _option("--until", until, past_time) if until is not None else None
+    _option("--url", url, parse_redis_url)
     printer = EventPrinter(sys.stdout, as_json=as_json)
     try:
         with open_subscription(

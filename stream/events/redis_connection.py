@@ -40,7 +40,7 @@ def parse_redis_url(url: str) -> RedisUrl:
     """Split ``redis://[user:password@]host[:port][/db][?stream=NAME&keep_h=HOURS]``. Raises ValueError."""
     parts = urlsplit(url)
     if parts.scheme not in ("redis", "rediss") or not parts.hostname:
-        raise ValueError("expected redis://[user:password@]host[:port][/db][?stream=NAME&keep_h=HOURS]")
+        raise ValueError("expected redis://HOST:PORT/DB?stream=NAME&keep_h=HOURS, with USER:PASSWORD@ before HOST")
     try:
         _ = parts.port
     except ValueError:  # whose text may show a part of the password

@@ -48,7 +48,6 @@ class WorldRecipe:
     batch_size: int = 16
     coarse_scale: float = 0.75
     backbone_lr: float = 0.5  # share of the detector's rate
-    pasted: float = 0.35  # share of pictures with a thing pasted over somebody
     loss: LossWeights = field(default_factory=LossWeights)
 
 
@@ -122,7 +121,7 @@ def _warm_up(
             return dense_loss(head, memory, grid, batch.boxes, batch.labels, batch.pairs)
 
         def batch_of(step: int, order: Order = order) -> FrameBatch:
-            return frame_batch(shards, targets, order, step, recipe.pasted)
+            return frame_batch(shards, targets, order, step)
 
         run_stage(name, trained, groups, settings, batch_of, loss, directory, report)
 
@@ -214,7 +213,7 @@ def _train_detector(
         trained,
         groups,
         recipe.whole,
-        lambda step: frame_batch(shards, targets, whole_order, step, recipe.pasted),
+        lambda step: frame_batch(shards, targets, whole_order, step),
         whole_loss,
         directory,
         report,
