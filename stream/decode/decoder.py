@@ -27,6 +27,7 @@ from stream.decode.opening import SourceFailureError, classify, describe, open_s
 from stream.decode.packet_decoder import PacketDecoder
 from stream.decode.recording import RecordedFrame, Recording, time_base
 from stream.decode.ring import Ring
+from stream.decode.sandbox import ResolverWatch, confine
 from stream.decode.scaling import CanvasScaler, displayed_size, quarter_turns
 from stream.decode.sources import canvas_for
 
@@ -48,6 +49,7 @@ class Decoder:
         self._damage = DamageWatch()  # of a camera; a recording keeps its own
         self._backoff = Backoff(job.settings.backoff_initial_s, job.settings.backoff_max_s)
         self._decoded = self._skipped = self._ring_full = self._stale = self._errors = 0
+        self._resolver = ResolverWatch()
         self._progress_s = time.monotonic()
         self._waiting = True  # for a slot, for the time to try again or for the pace: not a hang
         self._connected = self._silent = False
@@ -109,6 +111,8 @@ class Decoder:
             if self._connected and time.monotonic() - opened_s > 5.0:
                 self._backoff.reset()
             self._connected = False
+            if failure.reason == "not_found" and self._resolver.replaced():
+                os._exit(0)  # this process may not read the new settings: the next one will
             delay_s = self._backoff.next()
             if not self._silent:  # else it is known already
                 self._link.send(wire.Lost(failure.reason, failure.detail, self._counts()))
@@ -231,6 +235,7 @@ def main() -> None:
     os.dup2(2, 1)  # whatever prints must not mix with messages
     job = wire.decode_job(_read_line(0))
     ring = Ring(job.settings.slots, job.settings.slot_bytes, job.ring_fd)
+    confine(job.settings)
     link = DecoderLink(messages_fd, 0, [slot for slot in range(job.settings.slots) if slot not in job.busy_slots])
     av.logging.set_level(av.logging.ERROR)
     av.logging.set_skip_repeated(False)

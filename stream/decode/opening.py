@@ -92,6 +92,8 @@ def _open_camera(settings: SourceSettings) -> InputContainer:
         options |= {"rtsp_transport": "tcp", "timeout": timeout_us, "allowed_media_types": "video"}
     else:
         options |= {"rw_timeout": timeout_us, "max_redirects": "0", "format_whitelist": CAMERA_FORMATS}
+    if settings.scheme in ("rtsps", "https"):
+        options["tls_verify"] = "0"  # cameras sign their own certificates; FFmpeg 9 would refuse them all
     started_s = time.monotonic()
     log: list[tuple[int, str, str]] = []
     container: InputContainer | None = None

@@ -68,6 +68,6 @@ def _ask(connection: socket.socket, parts: SplitResult) -> str | None:
 
 def _unchecked() -> ssl.SSLContext:
     """As FFmpeg does by default: cameras sign their own certificates. No secret is sent here."""
-    context = ssl.create_default_context()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context

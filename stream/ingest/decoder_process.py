@@ -26,8 +26,12 @@ sys.path.insert(0, sys.argv[1])
 import hoiclip, stream
 del sys.path[0]
 sys.path += sys.argv[2:]
-from stream.decode.decoder import main
-main()
+"""
+_DECODE: Final = "from stream.decode.decoder import main; main()"
+_CONFINE: Final = """
+from stream.decode.sandbox import confine
+from stream.decode.sources import SourceSettings
+print(*confine(SourceSettings("none", "/nowhere", "file", ((2, 2),))), sep="\\n")
 """
 
 # What a decoder sees of the environment: nothing that may hold a secret.
@@ -57,13 +61,13 @@ class DecoderProcess:
 
     def __init__(self, job: Job, ring: Ring) -> None:
         self._popen = subprocess.Popen(
-            [sys.executable, "-I", "-c", _BOOT, str(_ROOT), *_import_folders()],
+            _command(_DECODE),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             bufsize=0,
             pass_fds=(ring.fd,),
-            env={name: value for name, value in os.environ.items() if name in _ENVIRONMENT} | _ONE_THREAD,
+            env=_environment(),
             start_new_session=True,  # Ctrl-C in the terminal reaches the pipeline alone
         )
         assert self._popen.stdin and self._popen.stdout and self._popen.stderr
@@ -140,6 +144,20 @@ class DecoderProcess:
         if self.how_it_ended(patience_s) is None:
             self.kill()
             self.how_it_ended(patience_s=5.0)
+
+
+def confinement() -> list[str]:
+    """Return in words what a recording's decoder is kept from on this machine; for people who ask."""
+    done = subprocess.run(_command(_CONFINE), capture_output=True, text=True, env=_environment(), timeout=30.0)
+    return done.stdout.splitlines()
+
+
+def _command(entry: str) -> list[str]:
+    return [sys.executable, "-I", "-c", _BOOT + entry, str(_ROOT), *_import_folders()]
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name in _ENVIRONMENT} | _ONE_THREAD
 
 
 def _import_folders() -> list[str]:

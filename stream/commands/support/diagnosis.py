@@ -38,7 +38,7 @@ _PARTS = (  # module, distribution, what it is for
 
 
 def diagnose() -> list[Finding]:
-    """Return every finding; nothing is started and no network is used."""
+    """Return every finding; no network is used."""
     return [*_machine(), *_video(), *_parts(), *_redis(), *_files()]
 
 
@@ -75,6 +75,16 @@ def _video() -> Iterator[Finding]:
         "ok" if h264 else "missing",
         f"PyAV {av.__version__}, libavcodec {libraries}, H.264 {'decodes' if h264 else 'absent'}",
         "" if h264 else "pip install --force-reinstall av",
+    )
+    from stream.ingest.decoder_process import confinement
+
+    held = confinement()
+    full = any("Landlock" in words for words in held)
+    yield Finding(
+        "decoders",
+        "ok" if full else "optional",
+        f"kept from: {', '.join(held) or 'nothing'}",
+        "" if full else f"Linux 5.13 with Landlock, and {install_line('run')}",
     )
 
 

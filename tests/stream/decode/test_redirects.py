@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
+import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import av
@@ -24,8 +27,8 @@ SECRET = "user:s3cret@"
 class Server:
     """Answers each request on a port with what `answer` makes of it, and remembers the requests."""
 
-    def __init__(self, answer: Callable[[bytes], bytes]) -> None:
-        self.answer, self.requests = answer, list[bytes]()
+    def __init__(self, answer: Callable[[bytes], bytes], tls: ssl.SSLContext | None = None) -> None:
+        self.answer, self.requests, self.tls = answer, list[bytes](), tls
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.port = int(self.socket.getsockname()[1])
         threading.Thread(target=self._run, daemon=True).start()
@@ -39,7 +42,9 @@ class Server:
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
-        with connection:
+        with connection, suppress(OSError):
+            if self.tls is not None:
+                connection = self.tls.wrap_socket(connection, server_side=True)
             while request := connection.recv(8192):
                 self.requests.append(request)
                 connection.sendall(self.answer(request))
@@ -48,8 +53,8 @@ class Server:
 
 
 @contextmanager
-def serving(answer: Callable[[bytes], bytes]) -> Iterator[Server]:
-    server = Server(answer)
+def serving(answer: Callable[[bytes], bytes], tls: ssl.SSLContext | None = None) -> Iterator[Server]:
+    server = Server(answer, tls)
     try:
         yield server
     finally:
@@ -122,6 +127,20 @@ def test_a_server_that_sends_nobody_on_is_left_to_ffmpeg_and_a_silent_one_is_tol
         assert (error.reason, "says nothing" in error.detail) == ("stalled", True)
         assert time.monotonic() - started_s < 2.0
     assert failure("rtsp://127.0.0.1:99999/cam").reason == "invalid"
+
+
+@pytest.mark.parametrize("scheme", ["rtsps", "https"])
+def test_a_camera_that_signs_its_own_certificate_is_spoken_to(tmp_path: Path, scheme: str) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl makes the certificate")
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=camera"]
+    subprocess.run([*make, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with serving(lambda request: reply(request, "404 Not Found"), context) as server:
+        assert failure(f"{scheme}://{SECRET}127.0.0.1:{server.port}/cam").reason == "not_found"
+        assert len(server.requests) >= 2  # ours without the password, then FFmpeg's
 
 
 def test_a_playlist_that_a_camera_serves_is_not_read() -> None:

@@ -126,9 +126,8 @@ def test_a_decoder_that_floods_is_stopped(stage: Any, monkeypatch: pytest.Monkey
 
 
 def test_a_real_process_that_talks_nonsense_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "stream.ingest.decoder_process._BOOT", "import time; print('not json', flush=True); time.sleep(60)"
-    )
+    nonsense = "import time; print('not json', flush=True); time.sleep(60)"
+    monkeypatch.setattr("stream.ingest.decoder_process._DECODE", nonsense)
     source = SourceSettings("a", "/nowhere", "file", (WIDE,), backoff_initial_s=0.01, backoff_max_s=0.01)
     with SourceSupervisor([source]) as supervisor:
         messages = list(FrameBatcher(supervisor, 1, 0.0))
