@@ -18,7 +18,7 @@ from hoiclip.errors import InputError
 from hoiclip.files import replacing, write_whole
 from hoiclip.hashes import short_hash
 from hoiclip.loaded import LoadedModel
-from hoiclip.vocabulary import DeploymentVocabulary, load_deployment, templates_of
+from hoiclip.vocabulary import DeploymentVocabulary, load_deployment, templates_of, wanted_rows
 from hoiclip.yaml_lines import ConfigError, load_config_lines
 
 _FORMAT = "hoistream-lesson-1"
@@ -35,13 +35,21 @@ class Lesson:
     version: int = 0  # 1 for the first lesson of a name; set when it is stored
 
 
-def open_vocabulary(loaded: LoadedModel, path: Path | None, *, cache_dir: Path | None = None) -> TextClassifier:
-    """Return the classifier for a deployment's YAML file with its taught rows, or for all that the model knows.
+def open_vocabulary(
+    loaded: LoadedModel, vocabulary: Path | DeploymentVocabulary | None, *, cache_dir: Path | None = None
+) -> TextClassifier:
+    """Return the classifier for a deployment's YAML file with its taught rows, for words, or for all that is known.
 
-    Raises InputError naming file and line for what cannot be right.
+    Raises InputError naming file and line, or the entry's number, for what cannot be right.
     """
-    if path is None:
+    if vocabulary is None:
         return loaded.classifier(cache_dir=cache_dir)
+    if isinstance(vocabulary, DeploymentVocabulary):
+        words = wanted_rows(vocabulary, loaded.vocabulary, lambda index: f"vocabulary, entry {index + 1}")
+        if taught := [row.name for row in words if row.taught]:
+            raise InputError(f"`{taught[0]}`: taught rows lie beside their vocabulary; give the YAML file's path")
+        return loaded.classifier(words, templates=vocabulary.templates, cache_dir=cache_dir)
+    path = vocabulary
     wanted = load_deployment(path, loaded.vocabulary)
     lessons = load_lessons(path) if any(row.taught for row in wanted) else ()
     _check_taught(path, [lesson.row.name for lesson in lessons])

@@ -93,6 +93,15 @@ def resized(picture: NDArray[np.uint8], canvas: Canvas) -> NDArray[np.uint8]:
     return np.array(Image.fromarray(picture).resize((canvas.width, canvas.height), Image.Resampling.BILINEAR))
 
 
+def rgb_array(picture: Image.Image) -> NDArray[np.uint8]:
+    """Return a Pillow picture of any mode as RGB uint8 [H, W, 3], turned as its EXIF orientation says."""
+    upright = ImageOps.exif_transpose(picture)
+    if upright.mode.startswith("I") or upright.mode == "F":  # 16 bits a pixel: `convert` would clip at 255
+        values = np.asarray(upright, np.float64) / 257.0
+        upright = Image.fromarray(values.clip(0, 255).astype(np.uint8))
+    return np.array(upright.convert("RGB"))
+
+
 def read_picture(path: Path) -> NDArray[np.uint8]:
     """Return the picture in `path` as RGB uint8 [H, W, 3], turned as its EXIF orientation says.
 
@@ -100,11 +109,7 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
     """
     try:
         with Image.open(path) as stored:
-            picture = ImageOps.exif_transpose(stored)
-            if picture.mode.startswith("I") or picture.mode == "F":  # 16 bits a pixel: `convert` would clip at 255
-                values = np.asarray(picture, np.float64) / 257.0
-                picture = Image.fromarray(values.clip(0, 255).astype(np.uint8))
-            return np.array(picture.convert("RGB"))
+            return rgb_array(stored)
     except Image.DecompressionBombError:
         raise PictureError(f"{path}: more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels; make it smaller") from None
     except FileNotFoundError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -155,10 +155,17 @@ def load_deployment(path: Path, known: Vocabulary) -> list[Wanted]:
     Raises InputError naming file and line, with the closest known name for an unknown one.
     """
     vocabulary, lines = load_config_lines(path, DeploymentVocabulary)
+    return wanted_rows(vocabulary, known, lambda index: f"{path}:{lines.get(('interactions', index), 1)}")
+
+
+def wanted_rows(vocabulary: DeploymentVocabulary, known: Vocabulary, where: Callable[[int], str]) -> list[Wanted]:
+    """Return the rows that a deployment's vocabulary asks for, in order and without repeats.
+
+    `where` says where an entry stands, for the InputError of one that is not known.
+    """
     rows: dict[str, Wanted] = {}
     for index, entry in enumerate(vocabulary.interactions):
-        where = f"{path}:{lines.get(('interactions', index), 1)}"
-        for row in _rows_of(entry, known, where):
+        for row in _rows_of(entry, known, where(index)):
             rows.setdefault(row.name, row)
     return list(rows.values())
 

@@ -134,28 +134,34 @@ def _explain(error: ValidationError, model: type[BaseModel], lines: dict[Locatio
     while location not in lines and location:
         location = location[:-1]
     where = f"{path}:{lines.get(location, 1)}"
-    name = ".".join(str(part) for part in first["loc"]) or "configuration"
     if first["type"] == "extra_forbidden":
-        known = sorted(_known_keys(model, first["loc"][:-1]))
+        parts, known_keys = _followed(model, first["loc"][:-1])
+        name, known = ".".join([*parts, str(first["loc"][-1])]), sorted(known_keys)
         near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.5)
         hint = f"did you mean `{near[0]}`?" if near else f"known keys: {', '.join(known)}"
         return f"{where}: unknown key `{name}`; {hint}"
+    name = ".".join(_followed(model, first["loc"])[0]) or "configuration"
     more = error.error_count() - 1
     rest = f" (and {more} more)" if more else ""
     return f"{where}: `{name}`: {first['msg'].removeprefix('Value error, ')}{rest}"
 
 
-def _known_keys(model: type[BaseModel], location: Iterable[str | int]) -> set[str]:
-    """Follow `location` through nested models and lists to the model whose keys are wanted."""
-    current: Any = model
+def _followed(model: type[BaseModel], location: Iterable[str | int]) -> tuple[list[str], set[str]]:
+    """Follow `location` through nested models and lists; return the parts that stand in the file, and the keys there.
+
+    The rest of its parts are the names by which pydantic tells the members of a union apart.
+    """
+    current: type[BaseModel] | None = model
+    parts: list[str] = []
     for part in location:
         if isinstance(part, int):
-            continue
-        found = _model_in(current.model_fields[part].annotation) if part in current.model_fields else None
-        if found is None:
-            return set()
-        current = found
-    return set(current.model_fields)
+            parts.append(str(part))
+        elif current is None:
+            parts.append(part)
+        elif part in current.model_fields:
+            parts.append(part)
+            current = _model_in(current.model_fields[part].annotation)
+    return parts, set(current.model_fields) if current is not None else set()
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

@@ -60,7 +60,7 @@ class Totals(NamedTuple):
         """Count the targets of one batch."""
         return cls(
             float(sum(len(t.object_labels) for t in targets)),
-            float(sum(t.interactions.sum() for t in targets)),
+            float(sum(t.interactions.clamp(min=0).sum() for t in targets)),
             float(sum(t.object_boxes.any(1).sum() for t in targets)),
             float(len(targets) * num_queries),
         )
@@ -69,14 +69,15 @@ class Totals(NamedTuple):
 def focal(logits: Tensor, labels: Tensor, alpha: float = 0.5, positives: float | None = None) -> Tensor:
     """Return CornerNet's focal loss (exponent 2) of logits and 0/1 labels, divided by the number of positives.
 
-    `positives` replaces the labels' own count.
+    Labels of -1 are left out. `positives` replaces the labels' own count.
 
     Probabilities are clamped to [1e-4, 1 - 1e-4]. Source: CornerNet (Law and Deng, ECCV 2018), equation 1.
     """
     p = logits.float().sigmoid().clamp(1e-4, 1 - 1e-4)
-    positive = (alpha * (1 - p) ** 2 * p.log() * labels).sum()
-    negative = ((1 - alpha) * p**2 * (1 - p).log() * (1 - labels)).sum()
-    count = labels.sum().clamp(min=1.0) if positives is None else max(positives, 1.0)
+    true, false = (labels > 0).float(), (labels == 0).float()
+    positive = (alpha * (1 - p) ** 2 * p.log() * true).sum()
+    negative = ((1 - alpha) * p**2 * (1 - p).log() * false).sum()
+    count = true.sum().clamp(min=1.0) if positives is None else max(positives, 1.0)
     return -(positive + negative) / count
 
 

@@ -17,7 +17,7 @@ class PairTargets(NamedTuple):
     human_boxes: Tensor  # [N, 4] cxcywh in [0, 1] of the (unpadded or padded) frame
     object_boxes: Tensor  # [N, 4] cxcywh; all zeros where the object has no box (V-COCO)
     object_labels: Tensor  # [N] int64
-    interactions: Tensor  # [N, K] 0/1
+    interactions: Tensor  # [N, K] 0/1; -1 where nothing is known, which costs and teaches nothing
 
 
 class LayerOutputs(NamedTuple):
@@ -57,8 +57,8 @@ def match(outputs: LayerOutputs, targets: list[PairTargets], weights: MatchWeigh
     joined = PairTargets(*(torch.cat(parts) for parts in zip(*targets, strict=True)))
     labels = joined.interactions.float()
     score = outputs.interaction_logits.float().sigmoid().flatten(0, 1)  # [BQ,K]
-    positive = score @ (labels / labels.sum(1, keepdim=True).clamp(min=1e-4)).T
-    others = 1 - labels
+    true, others = (labels > 0).float(), (labels == 0).float()
+    positive = score @ (true / true.sum(1, keepdim=True).clamp(min=1e-4)).T
     negative = (1 - score) @ (others / others.sum(1, keepdim=True).clamp(min=1e-4)).T
     interaction = -(positive + negative) / 2
     objects = -outputs.object_logits.float().softmax(-1).flatten(0, 1)[:, joined.object_labels]

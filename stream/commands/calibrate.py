@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from hoiclip.classifier import TextClassifier
     from hoiclip.evaluation.event_types import TrueVideo
     from hoiclip.loaded import LoadedModel
-    from hoiclip.vocabulary import Vocabulary
+    from hoiclip.vocabulary import DeploymentVocabulary, Vocabulary
     from stream.recordings.replay import PairFrame
     from stream.run.config import EngineConfig, TrackerConfig
     from stream.track.lifecycle import TrackerSettings
@@ -116,7 +116,7 @@ class _Deployed:
     """What decides the scores of a deployment."""
 
     model: str | None
-    vocabulary: Path | None
+    vocabulary: Path | DeploymentVocabulary | None
     enhancement: bool = False
     engine: EngineConfig | None = None
     canvases: tuple[str, ...] = ()

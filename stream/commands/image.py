@@ -11,8 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from hoiclip.classifier import TextClassifier
-    from hoiclip.postprocess import Detections
+    from hoiclip.found import Interaction
 
 
 def image(
@@ -46,6 +45,7 @@ def image(
 
     from hoiclip.annotate import draw_pairs
     from hoiclip.errors import HoistreamError, InputError
+    from hoiclip.found import named_interactions
     from hoiclip.lessons import open_vocabulary
     from hoiclip.predictor import PictureError, Predictor, read_picture
     from stream.run.config import EngineConfig
@@ -72,8 +72,10 @@ def image(
                 typer.echo(f"error: {error}", err=True)
                 continue
             found = predictor.predict(picture, top=top)
-            rows = _rows(found, predictor.probabilities(found), predictor.classifier, min_score)
-            size = {"width": picture.shape[1], "height": picture.shape[0]}
+            height, width = picture.shape[:2]
+            named = named_interactions(found, predictor, (height, width), min_score=min_score)
+            rows = [_row(interaction) for interaction in named]
+            size = {"width": width, "height": height}
             documents.append({"file": str(file), **size, "interactions": rows})
             if file in targets:
                 _save(targets[file], draw_pairs(picture, _drawn(rows)))
@@ -103,27 +105,16 @@ def _targets(files: list[Path], folder: Path) -> dict[Path, Path]:
     return targets
 
 
-def _rows(
-    found: Detections, probabilities: NDArray[np.float32], classifier: TextClassifier, min_score: float
-) -> list[dict[str, Any]]:
-    rows = []
-    for i in range(len(found)):
-        k = int(found.interactions[i])
-        if probabilities[i] < min_score or classifier.no_interaction[k]:
-            continue
-        thing = classifier.object_names[int(found.object_labels[i])]
-        rows.append(
-            {
-                "interaction": classifier.names[k],
-                "verb": classifier.verbs[k],
-                "object": thing if classifier.object_index[k] < 0 else classifier.objects[k],
-                "score": round(float(probabilities[i]), 4),
-                "ranking_score": round(float(found.scores[i]), 4),
-                "human_box_xyxy_px": [round(float(x), 1) for x in found.human_boxes_xyxy[i]],
-                "object_box_xyxy_px": [round(float(x), 1) for x in found.object_boxes_xyxy[i]],
-            }
-        )
-    return rows
+def _row(found: Interaction) -> dict[str, Any]:
+    return {
+        "interaction": found.interaction,
+        "verb": found.verb,
+        "object": found.object,
+        "score": round(found.score, 4),
+        "ranking_score": round(found.ranking_score, 4),
+        "human_box_xyxy_px": [round(x, 1) for x in found.human_box],
+        "object_box_xyxy_px": [round(x, 1) for x in found.object_box],
+    }
 
 
 def _drawn(rows: list[dict[str, Any]]) -> list[Any]:

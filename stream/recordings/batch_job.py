@@ -22,7 +22,7 @@ from stream.recordings.render import View, render_annotated
 from stream.recordings.results import Receipt, ResultPaths, finished, write_results
 from stream.run.config import EngineConfig
 from stream.run.content import content_hash
-from stream.run.engines import engine_pool
+from stream.run.engines import EngineFactory, engine_pool
 from stream.run.identity import RunIdentity
 from stream.run.inference import EnginePool
 from stream.run.pipeline import Pipeline, StageTimes
@@ -85,7 +85,8 @@ class _Watched:
 class BatchJob:
     """Process videos into `out`; engines stay open from one video to the next.
 
-    `sink`, where given, gets every event as it happens, beside the files.
+    `sink`, where given, gets every event as it happens, beside the files; `own_engine` opens engines in the place of
+    the one that the settings name.
     """
 
     def __init__(
@@ -95,8 +96,10 @@ class BatchJob:
         settings: BatchSettings,
         out: Path,
         sink: Callable[[Event], object] | None = None,
+        own_engine: EngineFactory | None = None,
     ) -> None:
         self._loaded, self._head, self._settings, self._out, self._sink = loaded, head, settings, out, sink
+        self._own_engine = own_engine
         self.times = StageTimes()
 
     def run(
@@ -116,7 +119,7 @@ class BatchJob:
         except OSError as error:
             raise InputError(f"{self._out}: cannot be made: {error.strerror}; give a folder that can") from error
         results = []
-        with engine_pool(self._loaded, self._settings.engine) as engines:
+        with engine_pool(self._loaded, self._settings.engine, self._own_engine) as engines:
             for video in videos:
                 if stop.is_set():
                     results.append(VideoResult(video, "waiting"))

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
+from hoiclip.vocabulary import DeploymentVocabulary
 from stream.run.canvases import parse_canvases
 
 Score = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -16,6 +26,23 @@ Seconds = Annotated[float, Field(ge=0.0)]
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _words(value: Any) -> Any:
+    """Return a list of interactions as the vocabulary that it is short for."""
+    return {"interactions": value} if isinstance(value, list | tuple) else value
+
+
+def _form(value: Any) -> str:
+    return "file" if isinstance(value, str | Path) else "words"
+
+
+Words = Annotated[
+    Annotated[Path, Tag("file")] | Annotated[DeploymentVocabulary, Tag("words")],
+    Discriminator(_form),
+    BeforeValidator(_words),
+]
+"""What to look for: a YAML file, or the same written in place, as a list of interactions for short."""
 
 
 class EngineConfig(_Strict):
@@ -76,7 +103,7 @@ class SourceConfig(_Strict):
     )
     staleness_s: Seconds = Field(0.5, description="Live frames older than this are dropped, and counted.")
     timeout_s: float = Field(3.0, gt=0, description="A live source silent for this long has stalled.")
-    vocabulary: Path | None = Field(None, description="This source's interactions; the deployment's when not given.")
+    vocabulary: Words | None = Field(None, description="This source's interactions; the deployment's when not given.")
     tracker: TrackerConfig = Field(default_factory=TrackerConfig, description="Overrides for this source.")
 
     @field_validator("id")
@@ -105,15 +132,15 @@ class RunConfig(_Strict):
     model: str | None = Field(
         None, description="`demo`, the name of an installed model such as hoiclip-hico, or a path; must be given."
     )
-    vocabulary: Path | None = Field(None, description="Interactions to look for; all the model's when not given.")
+    vocabulary: Words | None = Field(
+        None, description="Interactions to look for: a file, or a list; all the model's when not given."
+    )
     canvases: list[str] = Field(
         default_factory=list, description="Frame sizes as HEIGHTxWIDTH; each source takes the nearest aspect ratio."
     )
     engine: EngineConfig = Field(default_factory=EngineConfig)
     tracker: TrackerConfig = Field(default_factory=TrackerConfig)
-    sinks: list[str] = Field(
-        default_factory=lambda: ["stdout:"], min_length=1, description="redis://…, jsonl:PATH, stdout:"
-    )
+    sinks: list[str] = Field(default_factory=lambda: ["stdout:"], description="redis://…, jsonl:PATH, stdout:")
     spool_dir: Path | None = Field(
         None, description="Events wait here for Redis; the user's state folder when not given."
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,8 @@ from hoiclip.classifier import TextClassifier
 from hoiclip.closing import Closing
 from hoiclip.errors import HoistreamError
 from hoiclip.lessons import open_vocabulary
+from hoiclip.vocabulary import DeploymentVocabulary
+from stream.events.schema import Event
 from stream.ingest.batcher import FrameBatcher
 from stream.ingest.source_state import SourceMessage
 from stream.ingest.supervisor import SourceSupervisor
@@ -23,7 +25,8 @@ from stream.run.calibration_file import calibrated
 from stream.run.canvases import canvases_of, parse_canvases
 from stream.run.config import RunConfig, SourceConfig
 from stream.run.content import content_hash
-from stream.run.engines import engine_pool
+from stream.run.engines import EngineFactory, engine_pool
+from stream.run.event_sink import EventSink
 from stream.run.health import Health
 from stream.run.identity import RunIdentity, live_run_id
 from stream.run.metrics import Metrics, MetricsServer
@@ -49,6 +52,8 @@ class Deployment(Closing):
         settings: RunConfig,
         *,
         model: LoadedModel | None = None,
+        own_engine: EngineFactory | None = None,
+        own_sinks: Sequence[EventSink] = (),
         on_message: Callable[[SourceMessage], None] | None = None,
         on_pairs: Mapping[str, PairWatcher] | None = None,
     ) -> None:
@@ -57,22 +62,26 @@ class Deployment(Closing):
         Args:
             settings: what to run; paths as they are, `stream.run.settings.load_run_config` finds those of a file.
             model: an open model, in the place of the one that the settings name.
+            own_engine: opens an engine for a canvas, in the place of the one that the settings name.
+            own_sinks: get every event after the sinks that the settings name; closed with the deployment.
             on_message: called with what happens to a source, from the thread of `run`.
             on_pairs: by source id, what gets the pairs of each of its frames.
 
         Raises InputError for what cannot be right, HoistreamError for what does not work here.
         """
-        self._settings, self._on_message = settings, on_message
+        self._settings, self._own_sinks, self._on_message = settings, tuple(own_sinks), on_message
         self._closers = ExitStack()
         with ExitStack() as opened:  # closed again if anything below fails
+            for sink in own_sinks:
+                opened.callback(sink.close)
             loaded = model or open_model(settings.model)
             self.canvases = canvases_of(parse_canvases(settings.canvases), loaded)
-            classifiers = {path: open_vocabulary(loaded, path) for path in _vocabularies(settings)}
-            self.engines = opened.enter_context(engine_pool(loaded, settings.engine))
+            classifiers = _classifiers(settings, loaded)
+            self.engines = opened.enter_context(engine_pool(loaded, settings.engine, own_engine))
             self.engines.warm(self.canvases)
             watchers = on_pairs or {}
             self._runs = {
-                source.id: self._source_run(source, loaded, classifiers, watchers.get(source.id))
+                source.id: self._source_run(source, loaded, classifiers[source.id], watchers.get(source.id))
                 for source in settings.sources
             }
             self._publisher = opened.enter_context(
@@ -109,7 +118,7 @@ class Deployment(Closing):
                 batcher=FrameBatcher(supervisor, settings.engine.max_batch, settings.engine.max_wait_ms / 1000),
                 engines=self.engines,
                 sources=self._runs,
-                publish=partial(self._publisher.publish, stop=stop),
+                publish=partial(self._publish, stop),
                 metrics=self.metrics,
                 on_message=self._on_message,
             )
@@ -123,15 +132,19 @@ class Deployment(Closing):
             raise HoistreamError("; ".join(failed))
         return reports
 
+    def _publish(self, stop: threading.Event, event: Event) -> None:
+        published = self._publisher.publish(event, stop)
+        for sink in self._own_sinks:
+            sink.write(published)
+
     def _source_run(
         self,
         source: SourceConfig,
         loaded: LoadedModel,
-        classifiers: Mapping[Path | None, TextClassifier],
+        classifier: TextClassifier,
         on_pairs: PairWatcher | None,
     ) -> SourceRun:
         settings = self._settings
-        classifier = classifiers[source.vocabulary or settings.vocabulary]
         trackers = [
             calibrated(each, loaded.fingerprint, enhancement=settings.enhancement)
             for each in (settings.tracker, source.tracker)
@@ -152,6 +165,15 @@ class Deployment(Closing):
         )
 
 
-def _vocabularies(settings: RunConfig) -> set[Path | None]:
-    """Return the vocabulary files in use, with None for all that the model knows."""
-    return {source.vocabulary or settings.vocabulary for source in settings.sources}
+def _classifiers(settings: RunConfig, loaded: LoadedModel) -> dict[str, TextClassifier]:
+    """Return the classifier of each source, by id; sources with one vocabulary share one."""
+    made: list[tuple[Path | DeploymentVocabulary | None, TextClassifier]] = []
+    by_source: dict[str, TextClassifier] = {}
+    for source in settings.sources:
+        wanted = source.vocabulary or settings.vocabulary
+        classifier = next((known for vocabulary, known in made if vocabulary == wanted), None)
+        if classifier is None:
+            classifier = open_vocabulary(loaded, wanted)
+            made.append((wanted, classifier))
+        by_source[source.id] = classifier
+    return by_source

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from engines.registry import open_engine
@@ -16,8 +17,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def engine_pool(loaded: LoadedModel, config: EngineConfig) -> EnginePool:
-    """Return a pool that opens the configured engine for each canvas."""
+EngineFactory = Callable[[Canvas], Engine]
+"""Opens an engine for a canvas; for runtimes of one's own."""
+
+
+def engine_pool(loaded: LoadedModel, config: EngineConfig, own: EngineFactory | None = None) -> EnginePool:
+    """Return a pool that opens the configured engine for each canvas, or with `own` what that gives."""
+    if own is not None:
+        return EnginePool(own)
 
     def open_for(canvas: Canvas) -> Engine:
         engine = open_engine(

@@ -10,6 +10,7 @@ from typing import Any
 
 from hoiclip.errors import InputError
 from hoiclip.types import Canvas
+from hoiclip.vocabulary import DeploymentVocabulary
 from hoiclip.yaml_lines import load_config
 from stream.decode.sources import SourceSettings
 from stream.run.config import RunConfig, SourceConfig, TrackerConfig
@@ -28,12 +29,14 @@ def load_run_config(config: Path, *, model: str | None = None) -> RunConfig:
     InputError with the line of what cannot be right, and naming the first file that does not exist.
     """
     settings = load_config(config, RunConfig)
+    if not settings.sinks:
+        raise InputError(f"{config}: `sinks` is empty: events would go nowhere; name one, such as stdout:")
     if model is not None:
         settings = settings.model_copy(update={"model": model})
     beside = config.parent
     located = {
         "model": str(model_path(settings.model, beside=beside)),
-        "vocabulary": _located("vocabulary", settings.vocabulary, config),
+        "vocabulary": _located_vocabulary("vocabulary", settings.vocabulary, config),
         "tracker": _located_tracker("tracker", settings.tracker, config),
         "sources": [_located_source(source, config) for source in settings.sources],
     }
@@ -43,7 +46,7 @@ def load_run_config(config: Path, *, model: str | None = None) -> RunConfig:
 def _located_source(source: SourceConfig, config: Path) -> SourceConfig:
     key = f"sources.{source.id}"
     found: dict[str, Any] = {
-        "vocabulary": _located(f"{key}.vocabulary", source.vocabulary, config),
+        "vocabulary": _located_vocabulary(f"{key}.vocabulary", source.vocabulary, config),
         "tracker": _located_tracker(f"{key}.tracker", source.tracker, config),
     }
     if not source.live:
@@ -52,11 +55,19 @@ def _located_source(source: SourceConfig, config: Path) -> SourceConfig:
 
 
 def _located_tracker(key: str, tracker: TrackerConfig, config: Path) -> TrackerConfig:
+    if tracker.calibration is None:
+        return tracker
     return tracker.model_copy(update={"calibration": _located(f"{key}.calibration", tracker.calibration, config)})
 
 
-def _located(key: str, path: Path | None, config: Path) -> Path | None:
-    if path is None or (path.is_absolute() and path.exists()):
+def _located_vocabulary(
+    key: str, vocabulary: Path | DeploymentVocabulary | None, config: Path
+) -> Path | DeploymentVocabulary | None:
+    return _located(key, vocabulary, config) if isinstance(vocabulary, Path) else vocabulary
+
+
+def _located(key: str, path: Path, config: Path) -> Path:
+    if path.is_absolute() and path.exists():
         return path
     for candidate in (config.parent / path, path):
         if candidate.exists():

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from hoiclip.training.data import Order
 from hoiclip.training.matcher import PairTargets
+from hoiclip.training.world.paste import UNKNOWN_PAIRS, with_pasted
 from hoiclip.training.world.shards import Shards
 from hoiclip.vocabulary import Vocabulary
 
@@ -32,14 +33,17 @@ class FrameTargets:
         self._count = len(vocabulary.interactions)
 
     def pairs(self, annotation: dict[str, Any], flip: bool) -> PairTargets:
-        """Return the pairs; labels of one (human, object) pair are joined into one row."""
+        """Return the pairs; labels of one (human, object) pair are joined into one row, unknown ones are -1."""
         boxes = self._boxes(annotation, flip)
         rows: dict[tuple[int, int], list[int]] = {}
         for hoi in annotation["hoi_annotation"]:
             rows.setdefault((hoi["subject_id"], hoi["object_id"]), []).append(hoi["hoi_category_id"] - 1)
-        interactions = torch.zeros(len(rows), self._count)
+        unknown = [pair for pair in annotation.get(UNKNOWN_PAIRS, ()) if pair not in rows]
+        interactions = torch.zeros(len(rows) + len(unknown), self._count)
         for row, indices in enumerate(rows.values()):
             interactions[row, indices] = 1.0
+        interactions[len(rows) :] = -1.0
+        rows |= {pair: [] for pair in unknown}
         categories = [annotation["annotations"][item]["category_id"] for _, item in rows]
         return PairTargets(
             boxes[[human for human, _ in rows]].reshape(-1, 4),
@@ -63,15 +67,19 @@ class FrameTargets:
         return torch.stack(((x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0), dim=1)
 
 
-def frame_batch(shards: Shards, targets: FrameTargets, order: Order, step: int) -> FrameBatch:
-    """Return the batch of `step`, each picture mirrored with probability one half."""
+def frame_batch(shards: Shards, targets: FrameTargets, order: Order, step: int, pasted: float = 0.0) -> FrameBatch:
+    """Return the batch of `step`, each picture mirrored with probability one half.
+
+    A share `pasted` of the pictures gets a thing more, see `hoiclip.training.world.paste`.
+    """
     rng = np.random.default_rng((order.seed, 7, step))
     frames, pairs, boxes, labels = [], [], [], []
     for index in order.indices(step):
         flip = bool(rng.random() < 0.5)
-        picture = shards.picture(index)
+        picture, annotation = shards.picture(index), shards.annotations[index]
+        if rng.random() < pasted:
+            picture, annotation = with_pasted(picture, annotation, rng)
         frames.append(torch.from_numpy(np.array(picture[:, ::-1] if flip else picture)))
-        annotation = shards.annotations[index]
         pairs.append(targets.pairs(annotation, flip))
         box, label = targets.dense(annotation, flip)
         boxes.append(box)

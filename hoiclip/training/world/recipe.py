@@ -48,6 +48,7 @@ class WorldRecipe:
     batch_size: int = 16
     coarse_scale: float = 0.75
     backbone_lr: float = 0.5  # share of the detector's rate
+    pasted: float = 0.35  # share of pictures with a thing pasted over somebody
     loss: LossWeights = field(default_factory=LossWeights)
 
 
@@ -121,7 +122,7 @@ def _warm_up(
             return dense_loss(head, memory, grid, batch.boxes, batch.labels, batch.pairs)
 
         def batch_of(step: int, order: Order = order) -> FrameBatch:
-            return frame_batch(shards, targets, order, step)
+            return frame_batch(shards, targets, order, step, recipe.pasted)
 
         run_stage(name, trained, groups, settings, batch_of, loss, directory, report)
 
@@ -213,7 +214,7 @@ def _train_detector(
         trained,
         groups,
         recipe.whole,
-        lambda step: frame_batch(shards, targets, whole_order, step),
+        lambda step: frame_batch(shards, targets, whole_order, step, recipe.pasted),
         whole_loss,
         directory,
         report,

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from hoiclip.errors import HoistreamError
-from hoistream.models.catalogue import OFFICIAL, official_model
-from hoistream.models.download import download
+from hoistream.official.catalogue import OFFICIAL, official_model
+from hoistream.official.download import download
 from tests.hoistream.conftest import Drive
 
 MODEL = OFFICIAL[0]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hoiclip.errors import HoistreamError
-from hoistream.models.catalogue import OfficialModel
+from hoistream.official.catalogue import OfficialModel
 
 logger = logging.getLogger(__name__)
 TIMEOUT_S = (10.0, 30.0)  # to connect, between two bytes
