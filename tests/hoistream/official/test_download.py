@@ -9,7 +9,7 @@ import pytest
 from hoiclip.errors import HoistreamError
 from hoistream.official.catalogue import OFFICIAL, official_model
 from hoistream.official.download import download
-from tests.hoistream.conftest import Drive
+from tests.hoistream.official.conftest import Drive
 
 MODEL = OFFICIAL[0]
 CONTENT = b"PK\x03\x04" + os.urandom(3_000_000)
