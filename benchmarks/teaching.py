@@ -1,7 +1,7 @@
-"""Measure what five examples add to words on the world's unseen interactions.
+"""Measure what a few examples add to words on the world's unseen interactions.
 
-Run: python benchmarks/teaching.py [--model models/demo] [--pictures 300] [--sets 3]. Prints AP on test pictures for
-words alone, for words that say nothing, and for both taught with sets of five pictures of other seeds.
+Run: python benchmarks/teaching.py [--model models/demo] [--pictures 300] [--sets 3] [--examples 5]. Prints AP on test
+pictures for words alone, for words that say nothing, and for both taught with sets of pictures of other seeds.
 """
 
 from __future__ import annotations
@@ -87,6 +87,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=Path("models/demo"))
     parser.add_argument("--pictures", type=int, default=300)
     parser.add_argument("--sets", type=int, default=3)
+    parser.add_argument("--examples", type=int, default=EXAMPLES, help="in each set")
     options = parser.parse_args()
     loaded = load_torch_model(options.model)
     known = loaded.vocabulary
@@ -102,14 +103,14 @@ def main() -> None:
     for k in known.unseen["held_out"]:
         thing = known.interactions[k].object
         line = []
-        pools = [run(loaded, p) for p, _ in zip(drawn(EXAMPLE_SEED, k), range(EXAMPLES * options.sets))]  # noqa: B905
+        pools = [run(loaded, p) for p, _ in zip(drawn(EXAMPLE_SEED, k), range(options.examples * options.sets))]  # noqa: B905
         for words in (known.interactions[k].prompt, EMPTY_WORDS):
             verb = find_verb(words, known)
             wanted = [Wanted(words, None, words, verb, thing)]
             line.append(average_precision(outputs, sizes, truth, k, loaded.classifier(wanted), known))
             taught = []
-            for first in range(0, len(pools), EXAMPLES):
-                examples = pools[first : first + EXAMPLES]
+            for first in range(0, len(pools), options.examples):
+                examples = pools[first : first + options.examples]
                 embedding = loaded.encode_texts([words])[0]
                 lesson = teach_row(words, examples, background, loaded.heads, embedding, object_index=thing, verb=verb)
                 taught.append(average_precision(outputs, sizes, truth, k, _taught(loaded, lesson.row), known))

@@ -21,7 +21,10 @@ from hoiclip.example_pairs import SPACES, Rows, choose_pairs, chosen_rows, fitti
 from hoiclip.types import Outputs
 from hoiclip.unit_rows import unit_row
 
-TEXT_WEIGHT = 1.5  # of the words' unit row beside the examples' unit row; measured by benchmarks/teaching.py
+TEXT_WEIGHT = 1.5  # of the words' unit row beside the unit row of many examples; measured by benchmarks/teaching.py
+FEW_EXAMPLES = (
+    3.0  # how much more the words weigh beside few: 1 + this / examples squared, so 4 times beside a single one
+)
 SHRINKAGE = 0.5  # of the spread, towards the same in every direction: there are few examples
 GAIN_RANGE = (0.5, 4.0)  # logits for each standard deviation of the other pairs
 SURE_LOGIT = 2.2  # what the middle example scores: 0.9
@@ -128,11 +131,15 @@ def _gather(
 
 
 def _direction(evidence: _Evidence, words: Rows, members: Sequence[int]) -> Rows:
-    """Return the unit rows that the examples `members` and the words teach; each example counts the same."""
+    """Return the unit rows that the examples `members` and the words teach; each example counts the same.
+
+    The fewer there are, the more the words count: the mean of few examples says as much about these as about the act.
+    """
+    weight = TEXT_WEIGHT * (1 + FEW_EXAMPLES / len(members) ** 2)
     rows = []
     for space, (spread, word) in enumerate(zip(evidence.spreads, words, strict=True)):
         mean = np.mean([evidence.examples[i][space].mean(0) for i in members], 0)
-        rows.append(unit_row(spread.discriminant(mean) + TEXT_WEIGHT * word))
+        rows.append(unit_row(spread.discriminant(mean) + weight * word))
     return Rows(rows[0], rows[1])
 
 

@@ -98,6 +98,18 @@ def test_the_expected_precision_is_high_for_clear_examples_and_low_for_examples_
     assert two.expected_ap is None  # the next example cannot be judged from two
 
 
+def test_the_fewer_examples_the_more_the_words_count() -> None:
+    stage = Stage(2)
+    trained, text = heads(stage), unit(stage.rng.normal(size=EMBED))
+    background = [stage.frames(10, doing=False)]
+    nearness = []
+    for count in (1, 2, 8):
+        taught = teach_row("wave", [stage.frames(4, doing=True) for _ in range(count)], background, trained, text)
+        nearness.append(float(unit(taught.row.text) @ text))
+    assert nearness[0] > nearness[1] > nearness[2]
+    assert nearness[0] > 0.95 and nearness[2] < 0.9
+
+
 def test_average_precision_equals_a_slow_count() -> None:
     rng = np.random.default_rng(0)
     positive, negative = rng.normal(1, 1, 13).round(1), rng.normal(0, 1, 40).round(1)  # rounded: there are ties
