@@ -33,6 +33,7 @@ from stream.recordings.replay import PairFrame
 from stream.track.tracker import TrackerSettings
 
 WIDTH = 620  # of a frame in the report, in pixels
+SHOWN_S = 0.5  # a told box is drawn for so long before and after its event
 AROUND_S = 3.0  # how much of the time around an error is charted
 
 Error = MissedInteraction | FalseEvent
@@ -184,7 +185,8 @@ def _draw_frame(
             if box is not None:
                 _draw_box(pen, box, scale, TRUE_COLOUR, f"true: {label}" if label else "", at_top=True)
     for event in told:
-        if line := line_of(event):
+        line = line_of(event)
+        if line and event.start_s - SHOWN_S <= t_s <= event.end_s + SHOWN_S:
             human, thing = boxes_at(line, t_s)
             _draw_box(pen, human, scale, TOLD_COLOUR, f"told: {event.name}", at_top=False)
             _draw_box(pen, thing, scale, TOLD_COLOUR, "", at_top=False)

@@ -21,7 +21,7 @@ p.note, figcaption { color: #57606a; margin: .2rem 0 .6rem; } img { max-width: 1
 .tile span, .tile small { color: #57606a; } .tile small { display: block; }
 table { border-collapse: collapse; margin: .4rem 0; }
 td, th { padding: .2rem .7rem; text-align: right; white-space: nowrap; }
-td.words, th.words { text-align: left; }
+td.words, th.words { text-align: left; white-space: normal; }
 th { border-bottom: 1px solid #8c959f; font-weight: 600; } tr:nth-child(even) td { background: #f6f8fa; }
 .wide { overflow-x: auto; }
 figure.error { display: flex; flex-wrap: wrap; gap: 1rem; margin: 1rem 0; padding: .8rem; border: 1px solid #d0d7de;
