@@ -24,6 +24,7 @@ from stream.redaction import redact
 # Formats that hold their own media: no playlists, whose entries would open other files.
 FILE_FORMATS: Final = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,h264,hevc"
 CAMERA_FORMATS: Final = f"{FILE_FORMATS},flv,live_flv,mpjpeg,mjpeg,mpeg,m4v,mpegvideo"  # of all but RTSP
+LEADING_FORMATS: Final = frozenset({"concat", "dash", "hls", "imf", "sdp"})  # FFmpeg's names of those that name others
 UNSAFE: Final = "has a format that is not read: a playlist or the like, which may lead elsewhere"
 
 
@@ -79,8 +80,8 @@ def _open_recording(settings: SourceSettings) -> InputContainer:
     except av.error.InvalidDataError as error:
         raise SourceFailureError("invalid", "is not a video, or is cut off before its index") from error
     except (av.error.FFmpegError, OSError) as error:
-        if _not_whitelisted(log):
-            raise SourceFailureError("unsafe", UNSAFE) from error
+        if (format_name := _refused_format(log)) is not None:
+            raise _wrong_format(format_name) from error
         raise SourceFailureError("invalid", f"cannot be opened: {describe(error)}") from error
 
 
@@ -113,7 +114,7 @@ def _open_camera(settings: SourceSettings) -> InputContainer:
     if container is not None:
         return container
     assert failure is not None
-    if _not_whitelisted(log):
+    if _refused_format(log) is not None:
         raise SourceFailureError("unsafe", f"the stream {UNSAFE}") from failure
     raise _camera_failure(settings, failure, time.monotonic() - started_s) from failure
 
@@ -124,8 +125,18 @@ def _refuse_redirect(target: str | None) -> None:
         raise SourceFailureError("redirected", detail)
 
 
-def _not_whitelisted(log: list[tuple[int, str, str]]) -> bool:
-    return any("not on whitelist" in text for _, _, text in log)
+def _refused_format(log: list[tuple[int, str, str]]) -> str | None:
+    """Return FFmpeg's name of a format that was recognised and is not on the list of those that are read."""
+    return next((name for _, name, text in log if "not on whitelist" in text), None)
+
+
+def _wrong_format(name: str) -> SourceFailureError:
+    if name == "gif" or name.endswith("_pipe"):  # as FFmpeg calls its readers of pictures
+        kind = name.removesuffix("_pipe").upper()
+        return SourceFailureError("no_video", f"is a picture ({kind}), not a video; `hoistream image` takes pictures")
+    if name in LEADING_FORMATS:
+        return SourceFailureError("unsafe", UNSAFE)
+    return SourceFailureError("invalid", f"has a format that is not read ({name}); convert it to MP4 or Matroska")
 
 
 def _camera_failure(settings: SourceSettings, error: Exception, took_s: float) -> SourceFailureError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,19 @@ LIVE_PROTOCOLS: Final = {
     "srt": "srt",
 }
 """Schemes a live source may have, and the protocols FFmpeg may then open: never local files."""
+
+
+# What is a host and no path's first part: user@host, an address, host:port.
+_HOST: Final = re.compile(
+    r"(?:[^/\s]+@[\w.-]+|(?:\d{1,3}\.){3}\d{1,3}|\[[0-9a-fA-F:]+\]|[\w.-]+(?=:\d\d))(?::\d{1,5})?(?=[/?]|$)"
+)
+
+
+def camera_without_scheme(url: str) -> str | None:
+    """Return the rtsp:// URL, without secrets, that `url` seems to mean; None for a URL, a path or a file there is."""
+    if "://" in url or not _HOST.match(url) or Path(url).exists():
+        return None
+    return redact(f"rtsp://{url}")
 
 
 @dataclass(frozen=True)
@@ -58,6 +72,10 @@ class SourceSettings:
             raise InputError(f"source {self.id!r}: target_fps must be above 0, got {self.target_fps}")
         if min(self.timeout_s, self.backoff_initial_s, self.backoff_max_s) <= 0 or self.staleness_s < 0:
             raise InputError(f"source {self.id!r}: timeout_s and backoff must be above 0, staleness_s not negative")
+        if (meant := camera_without_scheme(self.url)) is not None:
+            raise InputError(f"source {self.id!r}: the url has no scheme; did you mean {meant}?")
+        if not all(map(math.isfinite, (self.timeout_s, self.staleness_s, self.gap_s, self.backoff_max_s))):
+            raise InputError(f"source {self.id!r}: timeout_s, staleness_s, gap_s and backoff must be finite")
         if self.kind == "live" and self.scheme is not None and self.scheme not in LIVE_PROTOCOLS:
             known = ", ".join(LIVE_PROTOCOLS)
             raise InputError(f"source {self.id!r}: cannot read {self.scheme}:// ({self.display_url}); known: {known}")

@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from hoiclip.vocabulary import DeploymentVocabulary
+from stream.decode.sources import camera_without_scheme
 from stream.run.canvases import parse_canvases
 
 Score = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -111,6 +112,13 @@ class SourceConfig(_Strict):
     def _plain(cls, value: str) -> str:
         if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", value):
             raise ValueError("expected 1 to 64 letters, digits, '.', '_' or '-'")
+        return value
+
+    @field_validator("url")
+    @classmethod
+    def _with_scheme(cls, value: str) -> str:
+        if (meant := camera_without_scheme(value)) is not None:
+            raise ValueError(f"neither a file that is there nor a URL with its scheme; did you mean {meant}?")
         return value
 
     @property

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import socket
 import ssl
 import subprocess
 import threading
 import time
+import wave
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import av
 import pytest
+from PIL import Image
 
 from hoiclip.types import Canvas
 from stream.decode.opening import SourceFailureError, open_source
@@ -156,6 +160,40 @@ def test_a_playlist_that_a_camera_serves_is_not_read() -> None:
         with serving(answer) as server:
             assert failure(f"http://127.0.0.1:{server.port}/cam.m3u8").reason == "unsafe"
             assert elsewhere.requests == []
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "gif", "webp", "bmp", "tiff"])
+def test_a_picture_is_called_a_picture(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"holiday.{suffix}"
+    Image.new("RGB", (96, 64)).save(path)
+    error = failure(str(path), "file")
+    assert error.reason == "no_video"
+    assert re.match(r"is a picture \([A-Z]+\), not a video; `hoistream image` takes pictures", error.detail)
+
+
+def test_sound_and_other_formats_are_not_called_playlists(tmp_path: Path) -> None:
+    with wave.open(str(tmp_path / "a.wav"), "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(8000)
+        sound.writeframes(bytes(16000))
+    error = failure(str(tmp_path / "a.wav"), "file")
+    assert (error.reason, "has a format that is not read (wav)" in error.detail) == ("invalid", True)
+
+
+def test_a_pipe_is_refused_without_waiting_for_a_writer(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    for kind in ("file", "live"):
+        error = failure(str(tmp_path / "pipe.mp4"), kind)
+        assert (error.reason, error.detail) == ("invalid", "is not a regular file")
+
+
+def test_a_hostile_servers_control_characters_do_not_get_through() -> None:
+    target = "rtsp://127.0.0.1:1/\x1b[2J\x1b]0;owned\x07\x9b31m"
+    with serving(lambda request: reply(request, "302 Found", f"Location: {target}")) as server:
+        error = failure(f"rtsp://127.0.0.1:{server.port}/cam")
+    assert error.reason == "redirected"
+    assert error.detail.isprintable()
 
 
 def test_files_that_lead_to_others_are_not_read(make_clip: MakeClip, tmp_path: Path) -> None:

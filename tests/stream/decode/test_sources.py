@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +11,7 @@ from hoiclip.types import Canvas
 from stream.backoff import Backoff
 from stream.decode.frame_times import LiveClock, RecordingClock
 from stream.decode.ring import Ring
-from stream.decode.sources import SourceSettings, canvas_for
+from stream.decode.sources import SourceSettings, camera_without_scheme, canvas_for
 
 WIDE, SQUARE, TALL = Canvas(256, 448), Canvas(256, 256), Canvas(448, 256)
 
@@ -35,12 +37,42 @@ def test_a_source_takes_the_canvas_of_the_nearest_aspect_ratio(size: tuple[int, 
         ({"target_fps": 0.0}, "target_fps"),
         ({"slots": 2}, "slots"),
         ({"timeout_s": 0.0}, "timeout_s"),
+        ({"timeout_s": math.inf}, "finite"),
+        ({"url": "user:s3cret@cam/live"}, r"no scheme; did you mean rtsp://\*\*\*@cam/live\?"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(changes: dict[str, Any], words: str) -> None:
     good: dict[str, Any] = {"id": "cam", "url": "rtsp://cam/", "kind": "live", "canvases": (WIDE,)}
     with pytest.raises(InputError, match=words):
         SourceSettings(**{**good, **changes})
+
+
+@pytest.mark.parametrize(
+    ("url", "meant"),
+    [
+        ("192.168.1.5/stream1", "rtsp://192.168.1.5/stream1"),
+        ("10.0.0.7", "rtsp://10.0.0.7"),
+        ("cam.local:554/a?x=1", "rtsp://cam.local:554/a?x=1"),
+        ("camera:8554", "rtsp://camera:8554"),
+        ("admin:s3cret@cam/live", "rtsp://***@cam/live"),
+        ("[fe80::1]:554/a", "rtsp://[fe80::1]:554/a"),
+        ("rtsp://cam/a", None),
+        ("file:///videos/a.mp4", None),
+        ("videos/a.mp4", None),
+        ("/videos/10.0.0.7/a.mp4", None),
+        ("10.0.0.7.mp4", None),
+        ("a.mp4", None),
+        ("C:\\videos\\a.mp4", None),
+    ],
+)
+def test_a_camera_without_its_scheme_is_told_from_a_path(url: str, meant: str | None) -> None:
+    assert camera_without_scheme(url) == meant
+
+
+def test_a_file_that_is_there_is_a_file_whatever_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("10.0.0.7").touch()
+    assert camera_without_scheme("10.0.0.7") is None
 
 
 def test_delays_grow_to_the_limit_with_jitter_and_begin_anew() -> None:
