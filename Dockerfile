@@ -12,7 +12,7 @@ COPY hoiclip ./hoiclip
 COPY engines ./engines
 COPY stream ./stream
 COPY hoistream ./hoistream
-COPY models/demo ./models/demo
+COPY models/demo.bundle ./models/demo.bundle
 COPY assets ./assets
 COPY configs ./configs
 

@@ -26,6 +26,7 @@ from benchmarks.full_model import write_parity_model
 from benchmarks.gpu_limits import Limits, measure_limits
 from benchmarks.machine import machine
 from engines.bench import count_flop
+from engines.loading import load_model
 from engines.parity import compare
 from engines.registry import open_engine
 from engines.torch_engine import TorchEngine
@@ -33,7 +34,6 @@ from hoiclip.cache import cache_directory
 from hoiclip.classifier import TextClassifier
 from hoiclip.errors import HoistreamError
 from hoiclip.loaded import LoadedModel
-from hoiclip.loading import load_model
 from hoiclip.postprocess import score, to_pairs
 from hoiclip.shipped import shipped, shipped_model
 from hoiclip.types import Canvas, Engine, Outputs

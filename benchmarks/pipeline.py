@@ -24,9 +24,9 @@ import numpy as np
 
 from benchmarks.machine import print_machine
 from benchmarks.random_model import write_random_tiny
+from engines.loading import load_model
 from engines.null_engine import NullEngine
 from hoiclip.config import tiny
-from hoiclip.loading import load_model
 from hoiclip.types import Canvas
 from stream.decode.scaling import CanvasScaler
 from stream.decode.sources import SourceSettings

@@ -21,9 +21,9 @@ import numpy as np
 
 from benchmarks.machine import print_machine
 from benchmarks.pipeline import bare, write_clip
+from engines.loading import load_model
 from engines.registry import open_engine
-from hoiclip.loading import load_model
-from hoiclip.shipped import shipped
+from hoiclip.shipped import shipped_model
 from stream.decode.sources import SourceSettings
 from stream.ingest.batcher import FrameBatcher
 from stream.ingest.supervisor import SourceSupervisor
@@ -47,7 +47,7 @@ def main() -> None:
     width, height = map(int, options.size.split("x"))
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     print_machine(f"python -m benchmarks.real_pipeline --engine {options.engine} --precision {options.precision}")
-    loaded = load_model(shipped("models/demo"))
+    loaded = load_model(shipped_model())
     canvas = model_canvas(loaded)
     head = Head(loaded.classifier(), loaded.fingerprint)
     frames = np.random.default_rng(0).integers(0, 256, (1, canvas.height, canvas.width, 3), np.uint8)

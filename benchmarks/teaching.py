@@ -1,6 +1,6 @@
 """Measure what a few examples add to words on the world's unseen interactions.
 
-Run: python benchmarks/teaching.py [--model models/demo] [--pictures 300] [--sets 3] [--examples 5]. Prints AP on test
+Run: python benchmarks/teaching.py [--model PATH] [--pictures 300] [--sets 3] [--examples 5]. Prints AP on test
 pictures for words alone, for words that say nothing, and for both taught with sets of pictures of other seeds.
 """
 
@@ -84,7 +84,7 @@ def average_precision(
 def main() -> None:
     """Print one line an interaction and the means."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", type=Path, default=Path("models/demo"))
+    parser.add_argument("--model", type=Path, default=Path("models/demo.bundle"))
     parser.add_argument("--pictures", type=int, default=300)
     parser.add_argument("--sets", type=int, default=3)
     parser.add_argument("--examples", type=int, default=EXAMPLES, help="in each set")

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from engines.errors import EngineError
+from engines.openvino_import import import_openvino
 from engines.registry import open_engine
 from engines.torch_engine import TorchEngine
 from hoiclip.types import Canvas, Engine
@@ -155,7 +156,7 @@ def _serve(
 def _runnable(
     path: str, canvas: Canvas, kind: str, max_batch: int, threads: int | None, cache_dir: Path | None
 ) -> tuple[Callable[[int], Any], str]:
-    from hoiclip.loading import load_model
+    from engines.loading import load_model
 
     loaded = load_model(Path(path))
     engine: Engine
@@ -187,9 +188,8 @@ def _has_openvino() -> bool:
 
 def _product(precision: str, threads: int | None) -> tuple[Callable[[int], Any], str]:
     """Return a square matrix product by oneDNN through OpenVINO."""
-    import openvino as ov
-    from openvino import opset13 as op
-
+    ov = import_openvino()
+    op = ov.opset13
     a = op.parameter([_SIDE, _SIDE], np.float32)
     weight = op.constant(np.random.default_rng(0).normal(size=(_SIDE, _SIDE)).astype(np.float32))
     model = ov.Model([op.matmul(a, weight, False, True)], [a], "product")

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from engines.base import BaseEngine
 from engines.errors import EngineUnavailableError
+from engines.openvino_import import import_openvino
+from engines.openvino_parts import GROUPS, INPUT, Parts, part
 from hoiclip.cache import BuildCache
 from hoiclip.types import Canvas, Outputs, concatenate
 
@@ -43,15 +45,7 @@ class OpenVinoEngine(BaseEngine):
         cache_dir: Path | None = None,
         threads: int | None = None,
     ) -> None:
-        try:
-            import openvino as ov
-        except ImportError as error:
-            raise EngineUnavailableError(
-                "openvino: not installed; pip install 'hoistream[engines]', or choose engine torch"
-            ) from error
-        from engines.openvino_parts import GROUPS, INPUT, Parts, part
-
-        core = ov.Core()
+        core = import_openvino().Core()
         if device not in core.available_devices:
             raise EngineUnavailableError(f"openvino: no device {device}; this machine has {core.available_devices}")
         super().__init__(f"openvino-{device.lower()}-{precision}", canvas, max_batch)

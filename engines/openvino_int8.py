@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.errors import EngineUnavailableError
+from engines.openvino_import import import_openvino
+from engines.plain_graph import plain_graph
 from hoiclip.cache import BuildCache
 from hoiclip.types import Canvas
 
@@ -33,15 +35,15 @@ def calibrate(loaded: LoadedModel, canvas: Canvas, frames: NDArray[np.uint8], ca
 
     A later calibration replaces an earlier one. Raises EngineUnavailableError without OpenVINO or NNCF.
     """
+    ov = import_openvino()  # before nncf, which speaks to the same telemetry
     try:
         import nncf
-        import openvino as ov
     except ImportError as error:
-        raise EngineUnavailableError("openvino int8: not installed; pip install 'hoistream[engines]'") from error
+        raise EngineUnavailableError("openvino int8: nncf is missing; pip install 'hoistream[torch]'") from error
     from engines.openvino_parts import GROUPS, part
 
     logging.getLogger("nncf").setLevel(logging.ERROR)
-    backbone = part(loaded.graph(canvas, cache_dir), canvas, *GROUPS["backbone"])
+    backbone = part(plain_graph(loaded, canvas, cache_dir), canvas, *GROUPS["backbone"])
     data: Any = nncf.Dataset([frame[None] for frame in frames])
     # asymmetric activations: those of the first convolution are not rectified
     quantised = nncf.quantize(backbone, data, subset_size=len(frames), preset=nncf.QuantizationPreset.MIXED)
@@ -57,5 +59,5 @@ def _facts(loaded: LoadedModel, canvas: Canvas) -> dict[str, Any]:
         "weights": loaded.fingerprint,
         "canvas": str(canvas),
         "openvino": version("openvino"),
-        "revision": 1,
+        "revision": 2,
     }

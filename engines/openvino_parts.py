@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.openvino_import import import_openvino
 from hoiclip.types import Canvas, Outputs
 
 INPUT = "frames"
@@ -23,14 +24,12 @@ def part(graph: Path, canvas: Canvas, inputs: Sequence[str], outputs: Sequence[s
 
     The batch is fixed to one: with a free batch a third of the time goes into shapes.
     """
-    import openvino as ov
-    from openvino import opset13 as op
-    from openvino.passes import ConstantFolding, Manager
-
+    ov, passes = import_openvino(), import_openvino("passes")
+    op = ov.opset13
     model = ov.Core().read_model(str(graph))
     model.reshape({INPUT: [1, canvas.height, canvas.width, 3]})
-    manager = Manager()
-    manager.register_pass(ConstantFolding())  # shapes taken of the frames would tie every part to them
+    manager = passes.Manager()
+    manager.register_pass(passes.ConstantFolding())  # shapes taken of the frames would tie every part to them
     manager.run_passes(model)
     ports = {name: port for node in model.get_ordered_ops() for port in node.outputs() for name in port.get_names()}
     parameters = []
@@ -52,9 +51,7 @@ class Parts:
     """Compiled parts of one graph, run one after the other; what one gives the next may read."""
 
     def __init__(self, device: str, options: dict[str, Any]) -> None:
-        import openvino as ov
-
-        self._core = ov.Core()
+        self._core = import_openvino().Core()
         self._device, self._options = device, options
         self._steps: list[tuple[Any, tuple[str, ...], tuple[str, ...]]] = []
 
@@ -80,4 +77,4 @@ GROUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "clip": ((INPUT,), ("clip_tokens", "clip_embedding")),
     "decoders": (("memory", "clip_tokens"), tuple(name for name in Outputs._fields if name != "clip_embedding")),
 }
-"""Inputs and outputs of each group of layers; see `hoiclip.export.BORDERS`."""
+"""Inputs and outputs of each group of layers; see `hoiclip.types.BORDERS`."""

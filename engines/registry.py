@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib.util
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, NamedTuple, get_args
 
 from engines.errors import EngineUnavailableError
+from engines.nvidia import gpu_name
 from hoiclip.types import Canvas, Engine
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from hoiclip.loaded import LoadedModel
 
 logger = logging.getLogger(__name__)
-Kind = Literal["auto", "torch", "openvino", "onnxruntime", "tensorrt", "tensorrt-rtx", "null"]
+_ON_GPUS = {"torch": "torch", "tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx_bindings"}  # in that order
 
 
 class Choice(NamedTuple):
@@ -27,14 +28,20 @@ class Choice(NamedTuple):
 
 def choose() -> Choice:
     """Return the best engine that this machine can run."""
+    if (name := gpu_name()) is not None:
+        for kind, module in _ON_GPUS.items():
+            if _has(module) and (kind != "torch" or _torch_has_cuda()):
+                return Choice(kind, f"{name} is present")
+        logger.warning("%s is present, but nothing that uses it; pip install 'hoistream[tensorrt-rtx]'", name)
+    if _has("openvino"):
+        return Choice("openvino", "it is the fastest exact engine on CPUs")
+    return Choice("torch", "OpenVINO is not installed (pip install 'hoistream[run]')")
+
+
+def _torch_has_cuda() -> bool:
     import torch
 
-    if torch.cuda.is_available():
-        name = torch.cuda.get_device_name(0)
-        return Choice("torch", f"{name} is present")
-    if _has("openvino"):
-        return Choice("openvino", "no NVIDIA GPU; OpenVINO is the fastest exact engine on CPUs")
-    return Choice("torch", "no NVIDIA GPU and no OpenVINO (pip install 'hoistream[engines]')")
+    return torch.cuda.is_available()
 
 
 def open_engine(

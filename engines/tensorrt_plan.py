@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from engines.cuda_buffers import Gpu
 from engines.errors import EngineUnavailableError
+from engines.plain_graph import plain_graph
 from engines.tensorrt_api import Flavour, bindings, targets
 from engines.tensorrt_build import build_plan, profiles
 from engines.tensorrt_half import graph_hash, half_graph
@@ -60,7 +61,7 @@ def plan_for(
         raise EngineUnavailableError(f"{flavour}: precision {precision!r} is not one of {known}")
     version = str(bindings(flavour).__version__)
     capabilities = _capabilities(flavour, gpu, compute_capabilities)
-    graph = loaded.graph(canvas, cache_dir)
+    graph = plain_graph(loaded, canvas, cache_dir)
     if precision == "fp16":
         graph = half_graph(graph, cache_dir)
     facts: dict[str, Any] = {

@@ -1,1 +1,1 @@
-"""HOICLIP: model, vocabularies, training and evaluation; torch and NumPy only."""
+"""HOICLIP: a model ready to run, its words and heads in NumPy; the network, conversion and training in torch."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -44,6 +45,33 @@ def write_whole(path: Path, content: bytes | str, *, shared: bool = False) -> No
     """Write `content` (text as UTF-8) to `path`, complete or not at all. Raises OSError."""
     with replacing(path, shared=shared) as part:
         part.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty folder beside `path` to fill; afterwards it is synced and takes the place of what was at `path`.
+
+    When the block raises, what it wrote is removed and `path` stays as it was. A folder cannot be replaced in one step:
+    for a moment the old one is called ``<name>.old``. Raises OSError as the file system gives it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part, old = path.with_name(f"{path.name}.{os.getpid()}.part"), path.with_name(f"{path.name}.old")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
+    try:
+        yield part
+        for file in part.rglob("*"):
+            _sync(file)
+        _sync(part)
+        shutil.rmtree(old, ignore_errors=True)
+        if path.exists():
+            path.replace(old)
+        part.replace(path)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+    sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:

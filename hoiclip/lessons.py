@@ -38,10 +38,12 @@ class Lesson:
 def open_vocabulary(
     loaded: LoadedModel, vocabulary: Path | DeploymentVocabulary | None, *, cache_dir: Path | None = None
 ) -> TextClassifier:
-    """Return the classifier for a deployment's YAML file with its taught rows, for words, or for all that is known.
+    """Return the classifier for a deployment's YAML file with its taught rows, or for words.
 
-    Raises InputError naming file and line, or the entry's number, for what cannot be right.
+    Without either it is for what the model's bundle names, or else for all that the model knows. Raises InputError
+    naming file and line, or the entry's number, for what cannot be right.
     """
+    vocabulary = vocabulary or loaded.default_vocabulary
     if vocabulary is None:
         return loaded.classifier(cache_dir=cache_dir)
     if isinstance(vocabulary, DeploymentVocabulary):

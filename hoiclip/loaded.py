@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from hoiclip.vocabulary import Vocabulary, Wanted, all_of
 
 @dataclass(frozen=True)
 class LoadedModel(ABC):
-    """A model and what belongs to it; `hoiclip.loading.load_model` returns one.
+    """A model and what belongs to it; `engines.loading.load_model` returns one.
 
     Engines compile `graph`, a vocabulary becomes a classifier by `classifier`; nothing here needs torch. The kinds are
     `hoiclip.weights.TorchModel` (a safetensors file) and `hoiclip.bundle.Bundle` (a folder made by `hoistream bundle`).
@@ -30,6 +30,7 @@ class LoadedModel(ABC):
     path: Path
     fingerprint: str  # of the weights
     canvases: tuple[Canvas, ...]  # frame sizes to run it at, the usual one first; a bundle has graphs for these only
+    default_vocabulary: Path | None = field(default=None, kw_only=True)  # YAML: what to look for if nothing is said
 
     @abstractmethod
     def encode_texts(self, texts: Sequence[str]) -> Floats:
@@ -42,6 +43,9 @@ class LoadedModel(ABC):
         Input `frames` uint8 [B, H, W, 3] with 1 <= B <= 64; outputs are named by the fields of `hoiclip.types.Outputs`,
         values between groups of layers by `hoiclip.types.BORDERS`. Raises InputError where there is none.
         """
+
+    def check_canvas(self, canvas: Canvas) -> None:  # noqa: B027  # a torch model makes any
+        """Raise InputError where the model has no graph for `canvas` and cannot make one."""
 
     def look(self, infer: Infer) -> Look:
         """Return how a `hoiclip.predictor.Predictor` sees a picture: `infer` runs an engine on the nearest canvas."""

@@ -21,5 +21,5 @@ def shipped(name: str) -> Path:
 
 
 def shipped_model() -> Path:
-    """Return the folder of the demonstration model."""
-    return shipped("models/demo")
+    """Return the bundle of the demonstration model."""
+    return shipped("models/demo.bundle")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Generic, NamedTuple, Protocol, Self, TypeVar
@@ -9,6 +10,9 @@ from typing import Generic, NamedTuple, Protocol, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from hoiclip.errors import InputError
+
+_CANVAS = r"[1-9]\d{1,3}x[1-9]\d{1,3}"
 Array = TypeVar("Array")  # torch.Tensor inside the graph, numpy float32 outside
 
 
@@ -41,6 +45,13 @@ class Canvas(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.height}x{self.width}"
+
+    @classmethod
+    def parse(cls, text: str) -> Canvas:
+        """Return the canvas written HEIGHTxWIDTH. Raises InputError for anything else."""
+        if not re.fullmatch(_CANVAS, text):
+            raise InputError(f"expected a canvas as HEIGHTxWIDTH such as 256x448, got {text!r}")
+        return cls(*map(int, text.split("x")))
 
 
 class Engine(Protocol):

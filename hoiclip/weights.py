@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -23,13 +23,11 @@ from hoiclip.config import ModelConfig
 from hoiclip.errors import InputError
 from hoiclip.loaded import LoadedModel
 from hoiclip.model import HoiClip
+from hoiclip.model_file import FORMAT, HEADS, find_model_file, read_model_file
 from hoiclip.normalisation import CLIP_MEAN, CLIP_STD, IMAGENET_MEAN, IMAGENET_STD
 from hoiclip.predictor import Infer, Look, resized, resized_size
 from hoiclip.types import Canvas, Outputs
 from hoiclip.vocabulary import load_builtin
-
-_HEADS = "heads."  # prefix of the trained heads, which are no part of the module
-_FORMAT = "hoistream-1"
 
 
 @dataclass(frozen=True)
@@ -84,11 +82,11 @@ def save_model(path: Path, model: HoiClip, heads: TrainedHeads, card: dict[str, 
     for item in fields(TrainedHeads):
         value = getattr(heads, item.name)
         tensor = torch.as_tensor(value, dtype=torch.float32)
-        tensors[_HEADS + item.name] = tensor
+        tensors[HEADS + item.name] = tensor
     tensors = {name: value.detach().clone().contiguous() for name, value in tensors.items()}
     fingerprint = _fingerprint(tensors)
     metadata = {
-        "format": _FORMAT,
+        "format": FORMAT,
         "config": json.dumps(model.config.to_dict()),
         "card": json.dumps(card),
         "fingerprint": fingerprint,
@@ -112,45 +110,26 @@ def _fingerprint(tensors: dict[str, Tensor]) -> str:
 
 
 def load_torch_model(path: Path | str) -> TorchModel:
-    """Load a converted model with its module: a ``.safetensors`` file, or a folder that holds ``model.safetensors``.
+    """Load a model with its module: a ``.safetensors`` file, a folder that holds ``model.safetensors``, or a bundle.
 
     Weights are memory-mapped and put into a module that never allocated its own. Raises InputError for anything that
     is not such a file, with what to do instead, and for missing or unexpected keys, naming them.
     """
-    path = Path(path)
-    file = path / "model.safetensors" if path.is_dir() else path
-    if not file.exists():
-        raise InputError(f"{path}: no model there; expected a .safetensors file or a folder with model.safetensors")
-    if file.suffix in (".pth", ".pt", ".bin"):
-        raise InputError(
-            f"{file}: an original checkpoint; convert it first: hoistream convert {file} --out model.safetensors"
-        )
-    try:
-        with safe_open(file, framework="pt") as stored:
-            metadata = stored.metadata() or {}
-            if metadata.get("format") != _FORMAT:
-                raise InputError(
-                    f"{file}: not a hoistream model (format {metadata.get('format')!r}, expected {_FORMAT!r})"
-                )
-            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118  # not a dict
-    except SafetensorError as error:
-        raise InputError(f"{file}: not a readable safetensors file ({error}); convert or copy it again") from error
-    config = ModelConfig.from_dict(json.loads(metadata["config"]))
-    heads = {name.removeprefix(_HEADS): tensors.pop(name) for name in list(tensors) if name.startswith(_HEADS)}
+    file = find_model_file(Path(path))
+    stored = read_model_file(file)
+    with safe_open(file, framework="pt") as weights:
+        names = [name for name in weights.keys() if not name.startswith(HEADS)]  # noqa: SIM118  # not a dict
+        tensors = {name: weights.get_tensor(name) for name in names}
     single = {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
-    model = assemble(config, single, str(file))
-    arrays: dict[str, Any] = {name: np.asarray(value.float().numpy()) for name, value in heads.items()}
-    for name in ("logit_scale", "verb_weight"):
-        arrays[name] = float(arrays[name])
     return TorchModel(
-        config,
-        TrainedHeads(**arrays),
-        load_builtin(config.vocabulary),
-        json.loads(metadata["card"]),
-        file,
-        metadata["fingerprint"],
-        (Canvas(config.shorter_side, config.longer_side),),
-        model,
+        config=stored.config,
+        heads=stored.heads,
+        vocabulary=load_builtin(stored.config.vocabulary),
+        card=stored.card,
+        path=file,
+        fingerprint=stored.fingerprint,
+        canvases=(Canvas(stored.config.shorter_side, stored.config.longer_side),),
+        module=assemble(stored.config, single, str(file)),
     )
 
 

@@ -18,6 +18,7 @@ from hoiclip.errors import HoistreamError
 from hoiclip.extras import missing_extra
 from stream.commands import (
     batch,
+    bundle,
     calibrate,
     camera,
     convert,
@@ -116,6 +117,7 @@ for function, panel in (
     (doctor.doctor, SET_UP),
     (validate.validate, SET_UP),
     (convert.convert, SET_UP),
+    (bundle.bundle, SET_UP),
     (schema.schema, SET_UP),
 ):
     app.command(rich_help_panel=panel)(function)

@@ -30,6 +30,7 @@ def image(
     min_score: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Leave out what scores less: interaction score times object score.")
     ] = 0.3,
+    engine: Annotated[str, typer.Option(help="What runs a bundle; a safetensors model runs through torch.")] = "auto",
     enhance: Annotated[
         bool,
         typer.Option("--enhance", help="Add CLIP's opinion of the whole picture (the paper's extra, no training)."),
@@ -54,7 +55,7 @@ def image(
 
     targets = _targets(files, annotated) if annotated else {}
     loaded = open_model(model)
-    engines = engine_pool(loaded, EngineConfig())
+    engines = engine_pool(loaded, EngineConfig.model_validate({"kind": engine}))
     predictor = Predictor(loaded.look(engines.infer), open_vocabulary(loaded, vocabulary), enhancement=enhance)
     if annotated:
         try:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hoiclip.errors import HoistreamError
-from hoiclip.types import Canvas, Engine, Outputs
+from hoiclip.types import Canvas, Engine, Outputs, concatenate
 from stream.ingest.batcher import Batch
 
 logger = logging.getLogger(__name__)
@@ -45,8 +45,10 @@ class EnginePool:
             self._get(canvas).infer(np.zeros((1, canvas.height, canvas.width, 3), np.uint8))
 
     def infer(self, canvas: Canvas, frames: NDArray[np.uint8]) -> Outputs[NDArray[np.float32]]:
-        """Return the outputs of a few RGB frames [B, H, W, 3] at once; nothing may be in flight for the canvas."""
-        return self._get(canvas).infer(frames)
+        """Return the outputs of RGB frames [B, H, W, 3], in parts of what the engine takes; needs none in flight."""
+        engine = self._get(canvas)
+        starts = range(0, len(frames), engine.max_batch)
+        return concatenate([engine.infer(frames[i : i + engine.max_batch]) for i in starts])
 
     def name(self, canvas: Canvas) -> str:
         """Return runtime, device and precision of the engine for `canvas`, opening it if it is not open yet."""

@@ -67,7 +67,7 @@ def model_path(model: str | Path | None, *, beside: Path | None = None) -> Path:
 
 def open_model(model: str | Path | None, *, beside: Path | None = None) -> LoadedModel:
     """Load the model that `model_path` finds; the demonstration model is warned about in the log."""
-    from hoiclip.loading import load_model
+    from engines.loading import load_model
 
     path = model_path(model, beside=beside)
     if path == shipped_model():

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.full_model import write_parity_model
+from engines.loading import load_model
 from hoiclip.loaded import LoadedModel
-from hoiclip.loading import load_model
 
 
 @pytest.fixture(scope="session")

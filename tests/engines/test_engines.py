@@ -7,29 +7,31 @@ import os
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from numpy.typing import NDArray
 
 from engines.errors import EngineUnavailableError
+from engines.loading import load_model
 from engines.openvino_int8 import calibrate
 from engines.parity import compare
 from engines.registry import open_engine
 from engines.torch_engine import TorchEngine
 from hoiclip.errors import InputError
 from hoiclip.loaded import LoadedModel
-from hoiclip.loading import load_model
-from hoiclip.shipped import shipped
+from hoiclip.shipped import shipped, shipped_model
 from hoiclip.types import Canvas, Engine, Outputs
-from stream.commands.engine import _frames
+from hoiclip.weights import torch_model
+from stream.recordings.clip_frames import read_spread
 
 pytestmark = pytest.mark.xdist_group("engines")
-CANVAS = Canvas(128, 224)
+CANVAS = Canvas(256, 448)  # what the shipped bundle has a graph for
 RUNTIMES = ("openvino", "onnxruntime")
 
 
 @pytest.fixture(scope="module")
 def loaded() -> LoadedModel:
-    return load_model(Path(__file__).resolve().parents[2] / "models" / "demo")
+    return load_model(shipped_model())
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +74,8 @@ def test_a_runtime_equals_eager_torch_at_batch_1_and_4(
 
 @pytest.mark.parametrize("precision", ["mixed", "bf16", "int8"])
 def test_lower_precision_agrees_on_the_best_pairs(precision: str, loaded: LoadedModel, cache: Path) -> None:
-    canvas = Canvas(loaded.config.shorter_side, loaded.config.longer_side)
-    frames = _frames(shipped("assets/demo.mp4"), canvas, 12)
+    canvas = loaded.canvases[0]
+    frames = read_spread(shipped("assets/demo.mp4"), canvas, 12)
     if precision == "int8":
         with pytest.raises(EngineUnavailableError, match="engine build openvino --precision int8"):
             open_engine("openvino", loaded, canvas, precision="int8", cache_dir=cache)
@@ -95,11 +97,15 @@ def test_outputs_follow_the_frames(loaded: LoadedModel, cache: Path, frames: NDA
     assert all(np.abs(a - b).max() > 1e-3 for a, b in zip(first, second, strict=True))
 
 
-def test_an_export_is_made_once(loaded: LoadedModel, cache: Path) -> None:
-    path = loaded.graph(CANVAS, cache)
+@pytest.mark.slow
+def test_an_export_is_made_once_and_equals_the_graph_of_the_bundle(loaded: LoadedModel, cache: Path) -> None:
+    model = torch_model(loaded)
+    path = model.graph(CANVAS, cache)
     before = path.stat().st_mtime_ns
-    assert loaded.graph(CANVAS, cache) == path
+    assert model.graph(CANVAS, cache) == path
     assert path.stat().st_mtime_ns == before
+    exported, shipped_graph = (onnx.load(str(each)).graph for each in (path, loaded.graph(CANVAS)))
+    assert [node.op_type for node in exported.node] == [node.op_type for node in shipped_graph.node]
 
 
 @pytest.mark.parametrize("kind", RUNTIMES)

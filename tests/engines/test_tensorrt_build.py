@@ -13,22 +13,23 @@ import pytest
 from rich.console import Console
 
 from engines.errors import EngineError, EngineUnavailableError
+from engines.loading import load_model
+from engines.plain_graph import plain_graph
 from engines.tensorrt_api import Messages, bindings
 from engines.tensorrt_build import Profile, _read_timing, build_plan, choose_profile, profiles
 from engines.tensorrt_half import half_graph
 from engines.tensorrt_progress import BuildProgress
-from hoiclip.loading import load_model
+from hoiclip.shipped import shipped_model
 from hoiclip.types import Canvas
 
 pytestmark = pytest.mark.xdist_group("engines")
-DEMO = Path(__file__).resolve().parents[2] / "models" / "demo"
 
 
 @pytest.fixture(scope="module")
 def graph() -> Path:
     if importlib.util.find_spec("tensorrt_rtx_bindings") is None and not os.environ.get("CI"):
         pytest.skip("tensorrt-rtx is not installed")
-    return load_model(DEMO).graph(Canvas(128, 224))
+    return plain_graph(load_model(shipped_model()), Canvas(256, 448))
 
 
 def test_a_plan_is_built_without_a_gpu_and_shows_its_progress(graph: Path) -> None:

@@ -9,19 +9,20 @@ import numpy as np
 import pytest
 
 from engines.errors import EngineError
+from engines.loading import load_model
+from engines.plain_graph import plain_graph
 from engines.tensorrt_half import KEPT, convert, graph_hash, half_graph
-from hoiclip.loading import load_model
+from hoiclip.shipped import shipped_model
 from hoiclip.types import Canvas, Outputs
 
 onnx = pytest.importorskip("onnx")
 pytestmark = pytest.mark.xdist_group("engines")
-CANVAS = Canvas(128, 224)
-MODEL = Path(__file__).resolve().parents[2] / "models" / "demo"
+CANVAS = Canvas(256, 448)
 
 
 @pytest.fixture(scope="module")
 def graphs() -> tuple[Path, Path]:
-    graph = load_model(MODEL).graph(CANVAS)  # into the session's cache: test_tensorrt_build.py needs it as well
+    graph = plain_graph(load_model(shipped_model()), CANVAS)
     return graph, half_graph(graph)
 
 

@@ -51,7 +51,7 @@ class Builder:
 @pytest.fixture
 def builder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Builder]:
     made = Builder(tmp_path)
-    for name, stand_in in (("build_plan", made.build_plan), ("bindings", made.bindings)):
+    for name, stand_in in (("build_plan", made.build_plan), ("plain_graph", made.graph), ("bindings", made.bindings)):
         monkeypatch.setattr(tensorrt_plan, name, stand_in)
     monkeypatch.setattr(tensorrt_plan, "half_graph", made.graph)
     yield made

@@ -115,7 +115,7 @@ def _files() -> Iterator[Finding]:
 
     try:
         model = shipped_model()
-        size = sum(file.stat().st_size for file in model.glob("*.safetensors")) / 2**20
+        size = sum(file.stat().st_size for file in model.iterdir()) / 2**20
         yield Finding("model", "ok", f"demonstration model, {size:.1f} MiB, {model}")
     except InputError as error:
         yield Finding("model", "missing", str(error), "reinstall, or pass --model with a converted checkpoint")

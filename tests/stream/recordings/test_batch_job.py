@@ -14,8 +14,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from engines.loading import load_model
 from hoiclip.errors import HoistreamError, InputError
-from hoiclip.loading import load_model
 from hoiclip.types import Canvas
 from stream.events.schema import Event
 from stream.recordings import batch_job

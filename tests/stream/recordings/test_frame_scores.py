@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hoiclip.loading import load_model
 
 from engines.null_engine import NullEngine
 from hoiclip.errors import InputError
-from hoiclip.loading import load_model
 from hoiclip.types import Canvas
 from stream.recordings.frame_scores import score_recording
 

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from engines.base import BaseEngine, QueueingEngine
 from engines.errors import EngineError
+from engines.loading import load_model
 from engines.null_engine import NullEngine
 from hoiclip.errors import InputError
-from hoiclip.loading import load_model
 from hoiclip.types import Canvas, Outputs
 from stream.decode.sources import SourceSettings
 from stream.events.schema import Event, comparable

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from engines.loading import load_model
 from engines.null_engine import NullEngine
-from hoiclip.loading import load_model
 from hoiclip.types import Canvas
 from stream.decode.sources import SourceSettings
 from stream.events.schema import Event, InteractionEvent
