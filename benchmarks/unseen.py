@@ -1,6 +1,6 @@
 """Say where a model loses the world's unseen interactions: at the boxes, at the object's class, or at the words.
 
-Run: python benchmarks/unseen.py [--model models/demo] [--pictures 600] [--seed 500010000]. Prints for each unseen
+Run: python benchmarks/unseen.py [--model PATH] [--pictures 600] [--seed 500010000]. Prints for each unseen
 interaction its AP, in how many cases any query has both boxes (IoU 0.5), how sure the object's class is there, and what
 the best such query is called. Validation seeds only: reported numbers come from others.
 """
@@ -86,7 +86,7 @@ def losses_of(loaded: TorchModel, scores: PairScores, notes: list[Note], interac
 def main() -> None:
     """Print one line an interaction and the means."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", type=Path, default=Path("models/demo"))
+    parser.add_argument("--model", type=Path, default=Path("models/demo.bundle"))
     parser.add_argument("--pictures", type=int, default=600)
     parser.add_argument("--seed", type=int, default=500_010_000)
     options = parser.parse_args()

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hoiclip.loading import load_model
 
+from engines.loading import load_model
 from engines.null_engine import NullEngine
 from hoiclip.errors import InputError
 from hoiclip.types import Canvas
