@@ -15,7 +15,7 @@ def subscribe(
         str,
         typer.Option(
             envvar="HOISTREAM_REDIS_URL",
-            help="redis://HOST:PORT/DB?stream=NAME, USER:PASSWORD@ before HOST; rather in the variable.",
+            help=r"redis://\[user:password@]host\[:port]\[/db]\[?stream=NAME]; better in the variable than here.",
             show_default=True,
         ),
     ] = "redis://127.0.0.1:6379/0",
@@ -28,11 +28,14 @@ def subscribe(
         str | None,
         typer.Option("--from", help="beginning, new, 10m, 2h or 2026-11-23T14:02; a group's start when it is made."),
     ] = None,
-    until: Annotated[str | None, typer.Option(help="Stop at this time, such as 5m or 2026-11-23T14:10.")] = None,
-    follow: Annotated[bool, typer.Option(help="Without a group: wait for more at the end.")] = True,
+    until: Annotated[
+        str | None, typer.Option(help="Without a group: stop at this time, such as 5m or 2026-11-23T14:10.")
+    ] = None,
+    follow: Annotated[bool, typer.Option(help="Wait for more at the end, or stop there.")] = True,
     source: Annotated[list[str] | None, typer.Option(help="Only this source; may be repeated.")] = None,
     kind: Annotated[
-        list[str] | None, typer.Option("--type", help="Only started, updated, ended, coverage_gap or source_state.")
+        list[str] | None,
+        typer.Option("--type", help="Only started, updated, ended, coverage_gap, source_state or events_lost."),
     ] = None,
     verb: Annotated[list[str] | None, typer.Option(help="Only this verb, such as ride; may be repeated.")] = None,
     object_: Annotated[list[str] | None, typer.Option("--object", help="Only this object, such as bicycle.")] = None,
@@ -54,8 +57,10 @@ def subscribe(
     from stream.subscribe.client import SubscriptionError
     from stream.subscribe.client import subscribe as open_subscription
 
-    if group is not None and (until is not None or not follow):
-        raise InputError("--until and --no-follow only go without --group, which keeps its own place")
+    if sys.stdout is None:
+        raise InputError("standard output is closed; send it somewhere")
+    if group is not None and until is not None:
+        raise InputError("--until only goes without --group, which keeps its own place")
     if unknown := sorted(set(kind or ()) - set(EVENT_TYPES)):
         raise InputError(f"--type: {unknown[0]!r} is not known; expected {', '.join(EVENT_TYPES)}")
     begin = _option("--from", start or ("new" if group is None else "beginning"), parse_moment)

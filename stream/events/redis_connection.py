@@ -74,15 +74,8 @@ def connect(url: str, timeout_s: float = SOCKET_TIMEOUT_S) -> redis.Redis:
     return redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0), **_options(timeout_s))
 
 
-def connect_raw(url: str, timeout_s: float = SOCKET_TIMEOUT_S) -> redis.Redis:
-    """The same as `connect`, for `execute_command` with replies just as the server sends them: bytes, int and list."""
-    client = connect(url, timeout_s)
-    client.response_callbacks.clear()
-    return client
-
-
 def connect_raw_async(url: str, timeout_s: float = SOCKET_TIMEOUT_S) -> redis.asyncio.Redis:
-    """Return the asyncio counterpart of `connect_raw`."""
+    """Return the asyncio counterpart, with replies just as the server sends them: bytes, int and list."""
     client = redis.asyncio.Redis.from_url(url, retry=AsyncRetry(NoBackoff(), 0), **_options(timeout_s))
     client.response_callbacks.clear()
     return client

@@ -22,22 +22,16 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, TypedDict, Unpack
 
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
-from stream.events.redis_connection import RedisUrl, connect_raw, connect_raw_async, parse_redis_url
+from stream.events.redis_connection import RedisUrl, connect_raw_async, parse_redis_url
+from stream.events.redis_pipe import RedisPipe, harmless
 from stream.events.schema import Event
-from stream.subscribe.subscription import (
-    Call,
-    Delivery,
-    EventFilter,
-    Pause,
-    Reader,
-    ReadSettings,
-    Start,
-    Steps,
-    SubscriptionError,
-    resume,
-)
+from stream.subscribe.group_reading import GroupReader
+from stream.subscribe.looking import LookingReader
+from stream.subscribe.reader import Reader
+from stream.subscribe.settings import EventFilter, ReadSettings, Start, SubscriptionError
+from stream.subscribe.steps import Call, HandOver, Pause, Steps, resume
 
 __all__ = [
     "AsyncSubscription",
@@ -64,7 +58,7 @@ class Options(TypedDict, total=False):
     until: datetime | None
     """Without a group: stop at this time."""
     follow: bool
-    """Without a group: wait for more at the end (the default) or stop there."""
+    """Wait for more at the end (the default) or stop there."""
     sources: Collection[str]
     """Only events of these sources; everything when empty. The same goes for the four below."""
     types: Collection[str]
@@ -74,7 +68,7 @@ class Options(TypedDict, total=False):
     claim_idle_s: float
     """Take over what another consumer has held for so long (30 s)."""
     max_tries: int
-    """Deliveries of one event (5) before it goes to the stream ``NAME:dead``."""
+    """How often one event is handed over again, unacknowledged (5), before it goes to the stream ``NAME:dead``."""
     deduplicate: bool
     """Leave out events that this subscription has acknowledged already (the default)."""
 
@@ -83,10 +77,10 @@ def subscribe(url: str, **options: Unpack[Options]) -> Subscription:
     """Yield the events at ``redis://[user:password@]host[:port][/db][?stream=NAME]``, typed; see `Options`.
 
     With a `group`, consumers share the events: each one is delivered to one of them, acknowledged once handled, taken
-    over after `claim_idle_s` from a consumer that crashed, and put into the stream ``NAME:dead`` after `max_tries`
-    deliveries. Without a group, events are only looked at, from `start` to `until`; ``follow=False`` stops at the end.
-    Lost connections are mended for ever. Raises SubscriptionError for what waiting does not mend, TypeError for an
-    option that does not exist.
+    over after `claim_idle_s` from a consumer that crashed, and put into the stream ``NAME:dead`` when it was handed
+    over `max_tries` times again and never acknowledged. Without a group, events are only looked at, from `start` to
+    `until`. ``follow=False`` stops at the end. Lost connections are mended for ever. Raises SubscriptionError for what
+    waiting does not mend, such as options that contradict each other, and TypeError for one that does not exist.
     """
     return Subscription(url, _settings(url, options))
 
@@ -116,7 +110,11 @@ def _parse(url: str) -> RedisUrl:
 class _Counters:
     """What both kinds of subscription report."""
 
-    _reader: Reader
+    def __init__(self, settings: ReadSettings) -> None:
+        group = settings.group
+        self._reader: Reader = LookingReader(settings) if group is None else GroupReader(settings, group)
+        self._steps = self._reader.steps()
+        self._waiting = False  # an event was handed out and not yet handled
 
     @property
     def lost_ids(self) -> int:
@@ -133,33 +131,39 @@ class _Counters:
         """Repeated events that were left out."""
         return self._reader.duplicates
 
+    def _finish(self, handled: bool) -> Steps:
+        """Return the steps that are left to do."""
+        last = self._reader.finish(self._steps, handled=handled and self._waiting)
+        self._waiting = False
+        return last
+
 
 class Subscription(_Counters):
     """An iterator of events, and a context manager; leaving it without an exception acknowledges the last event."""
 
     def __init__(self, url: str, settings: ReadSettings) -> None:
-        self._client = connect_raw(_parse(url).url)
-        self._reader = Reader(settings)
-        self._steps = self._reader.steps()
-        self._waiting = False  # an event was handed out and not yet handled
+        super().__init__(settings)
+        self._pipe = RedisPipe(_parse(url).url)
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> Event:
-        delivery = self._run(self._steps)
-        if delivery is None:
+        self._waiting = False
+        handed = self._run(self._steps)
+        if handed is None:
             raise StopIteration
         self._waiting = True
-        return delivery.event
+        return handed.event
 
-    def _run(self, steps: Steps) -> Delivery | None:
+    def _run(self, steps: Steps) -> HandOver | None:
         """Do what `steps` ask for until there is an event, or until they end."""
-        self._waiting = False
         try:
             step = next(steps)
-            while not isinstance(step, Delivery):
+            while not isinstance(step, HandOver):
                 if isinstance(step, Pause):
+                    if step.reconnect:
+                        self._pipe.drop()
                     time.sleep(step.seconds)
                     step = next(steps)
                 else:
@@ -171,20 +175,18 @@ class Subscription(_Counters):
     def _ask(self, call: Call) -> Any:
         """Return the server's reply, or the error in its place."""
         try:
-            return self._client.execute_command(*call.arguments)  # type: ignore[no-untyped-call]
+            return self._pipe.call(*call.arguments)
         except RedisError as error:
             return error
 
     def close(self, *, handled: bool = True) -> None:
         """Acknowledge what was handled, with `handled` the last event too, and disconnect; safe to call twice."""
-        last = self._reader.finish(self._steps, handled=handled and self._waiting)
-        self._waiting = False
         try:
-            self._run(last)
+            self._run(self._finish(handled))
         except RedisError:
             pass  # what could not be acknowledged is delivered again
         finally:
-            self._client.close()
+            self._pipe.drop()
 
     def __enter__(self) -> Self:
         return self
@@ -199,27 +201,27 @@ class AsyncSubscription(_Counters):
     """The asyncio counterpart of `Subscription`."""
 
     def __init__(self, url: str, settings: ReadSettings) -> None:
+        super().__init__(settings)
         self._client = connect_raw_async(_parse(url).url)
-        self._reader = Reader(settings)
-        self._steps = self._reader.steps()
-        self._waiting = False
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Event:
-        delivery = await self._run(self._steps)
-        if delivery is None:
+        self._waiting = False
+        handed = await self._run(self._steps)
+        if handed is None:
             raise StopAsyncIteration
         self._waiting = True
-        return delivery.event
+        return handed.event
 
-    async def _run(self, steps: Steps) -> Delivery | None:
-        self._waiting = False
+    async def _run(self, steps: Steps) -> HandOver | None:
         try:
             step = next(steps)
-            while not isinstance(step, Delivery):
+            while not isinstance(step, HandOver):
                 if isinstance(step, Pause):
+                    if step.reconnect:
+                        await self._client.connection_pool.disconnect()
                     await asyncio.sleep(step.seconds)
                     step = next(steps)
                 else:
@@ -231,15 +233,15 @@ class AsyncSubscription(_Counters):
     async def _ask(self, call: Call) -> Any:
         try:
             return await self._client.execute_command(*call.arguments)  # type: ignore[no-untyped-call]
-        except RedisError as error:
+        except ResponseError as error:
             return error
+        except Exception as error:  # a server may send anything
+            return harmless(error)
 
     async def close(self, *, handled: bool = True) -> None:
         """Acknowledge what was handled, with `handled` the last event too, and disconnect; safe to call twice."""
-        last = self._reader.finish(self._steps, handled=handled and self._waiting)
-        self._waiting = False
         try:
-            await self._run(last)
+            await self._run(self._finish(handled))
         except RedisError:
             pass  # what could not be acknowledged is delivered again
         finally:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -10,6 +12,7 @@ from typer.testing import CliRunner
 from hoiclip.errors import HoistreamError, InputError
 from stream.commands.schema import schema
 from stream.commands.subscribe import subscribe
+from tests.stream.publish.support import wait_until
 
 STREAM = "hoistream:events"
 app = typer.Typer()
@@ -49,9 +52,33 @@ def test_subscribe_prints_json_and_takes_the_url_from_the_environment(server, ma
 
 
 def test_subscribe_shows_only_what_is_new_unless_told_otherwise(server, make_events) -> None:
+    def add_once_somebody_waits() -> None:
+        wait_until(lambda: any(client["cmd"] == "xread" for client in server.client.client_list()))
+        add(server, make_events(1, "fresh"))
+
     add(server, make_events(1, "old"))
-    threading.Timer(0.7, lambda: add(server, make_events(1, "fresh"))).start()
+    adding = threading.Thread(target=add_once_somebody_waits)
+    adding.start()
     assert "fresh" in run("subscribe", "--url", server.url, "--count", "1")
+    adding.join()
+
+
+def test_subscribe_reads_what_waits_for_its_group_and_stops(server, make_events) -> None:
+    add(server, make_events(5))
+    for expected in (5, 0):
+        out = run("subscribe", "--url", server.url, "--group", "g", "--no-follow", "--json")
+        assert len(out.splitlines()) == expected
+
+
+def test_subscribe_ends_quietly_when_its_reader_leaves(server, make_events) -> None:
+    add(server, make_events(2000))
+    command = f"{sys.executable} -m hoistream subscribe --url {server.url} --from beginning --json"
+    done = subprocess.run(f"{command} | head -1", shell=True, capture_output=True, text=True, timeout=60)
+    assert json.loads(done.stdout)["seq"] == 1
+    assert done.stderr == ""
+    closed = subprocess.run(f"{command} >&-", shell=True, capture_output=True, text=True, timeout=60)
+    assert closed.returncode == 2
+    assert closed.stderr.strip() == "error: standard output is closed; send it somewhere"
 
 
 def test_subscribe_stops_at_a_time(server, make_events) -> None:

@@ -19,6 +19,7 @@ from stream.events.schema import CoverageGapEvent, EventNumbers
 from stream.subscribe.client import SubscriptionError, subscribe, subscribe_async
 
 STREAM = "hoistream:events"
+pytestmark = pytest.mark.timeout(60)  # a `next` that never returns fails soon
 
 
 def add(server, events) -> list[str]:
@@ -65,23 +66,6 @@ def test_a_body_that_raises_leaves_its_event_unacknowledged(server, make_events)
                 raise RuntimeError
     with subscribe(server.url, group="g", consumer="c") as events:
         assert take(events, 3) == [3, 4, 5]
-
-
-def test_an_entry_that_fails_too_often_goes_to_the_dead_letters(server, make_events) -> None:
-    add(server, make_events(2))
-    for _ in range(3):
-        failing = subscribe(server.url, group="g", consumer="failing", claim_idle_s=0.05, max_tries=3)
-        assert next(failing).seq == 1
-        failing.close(handled=False)
-        time.sleep(0.06)
-    add(server, make_events(1, "other"))
-    with subscribe(server.url, group="g", consumer="next", claim_idle_s=0.05, max_tries=3) as events:
-        assert next(events).source_id == "other"
-        assert events.buried == 2  # the second one was delivered as often
-    ((_, dead), _) = server.client.xrange(STREAM + ":dead")
-    assert '"seq":1' in dead["event"]
-    assert "delivered 3 times" in dead["reason"]
-    assert pending(server) == 0
 
 
 def test_what_is_no_event_goes_to_the_dead_letters_at_once(server, make_events) -> None:
