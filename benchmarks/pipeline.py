@@ -36,7 +36,7 @@ from stream.publish.publisher import Publisher
 from stream.run.inference import EnginePool
 from stream.run.pipeline import Pipeline, StageTimes
 from stream.run.source_run import Head, SourceRun, source_tracker
-from stream.track.lifecycle import TrackerSettings
+from stream.track.settings import TrackerSettings
 
 CANVAS = Canvas(256, 448)
 

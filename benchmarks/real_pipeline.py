@@ -32,7 +32,7 @@ from stream.run.canvases import model_canvas
 from stream.run.inference import EnginePool
 from stream.run.pipeline import Pipeline, StageTimes
 from stream.run.source_run import Head, SourceRun, source_tracker
-from stream.track.lifecycle import TrackerSettings
+from stream.track.settings import TrackerSettings
 
 
 def main() -> None:

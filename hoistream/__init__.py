@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from stream.run.config import SourceConfig as Source
     from stream.run.event_sink import EventSink
     from stream.subscribe.client import subscribe, subscribe_async
-    from stream.track.lifecycle import TrackerSettings
+    from stream.track.settings import TrackerSettings
 
     __version__: str
 
@@ -76,7 +76,7 @@ _HOMES = {
     "Outputs": "hoiclip.types",
     "ProcessError": "hoistream.processing",
     "SourceStateEvent": "stream.events.schema",
-    "TrackerSettings": "stream.track.lifecycle",
+    "TrackerSettings": "stream.track.settings",
     "Watch": "hoistream.watching",
     "load_model": "hoistream.models",
     "process": "hoistream.processing",

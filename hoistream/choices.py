@@ -15,7 +15,7 @@ from hoiclip.errors import InputError
 from hoiclip.vocabulary import DeploymentVocabulary
 from stream.run.config import SourceConfig, TrackerConfig
 from stream.run.event_sink import EventSink
-from stream.track.lifecycle import TrackerSettings
+from stream.track.settings import TrackerSettings
 
 Words = Sequence[str | Mapping[str, str]]
 """What to look for: names that the model knows, such as ``ride bicycle``, or what the entries of a vocabulary file may

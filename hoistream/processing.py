@@ -27,7 +27,7 @@ from stream.run.event_sink import EventSink
 from stream.run.models import DEMO
 from stream.run.settings import tracker_settings
 from stream.run.source_run import Head
-from stream.track.lifecycle import TrackerSettings
+from stream.track.settings import TrackerSettings
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -29,7 +29,7 @@ from stream.run.config import RunConfig
 from stream.run.deployment import Deployment
 from stream.run.event_sink import EventSink
 from stream.run.models import DEMO
-from stream.track.lifecycle import TrackerSettings
+from stream.track.settings import TrackerSettings
 
 logger = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hoiclip.vocabulary import DeploymentVocabulary, Vocabulary
     from stream.recordings.replay import PairFrame
     from stream.run.config import EngineConfig, TrackerConfig
-    from stream.track.lifecycle import TrackerSettings
+    from stream.track.settings import TrackerSettings
 
 
 def calibrate(

@@ -27,7 +27,7 @@ from stream.run.identity import RunIdentity
 from stream.run.inference import EnginePool
 from stream.run.pipeline import Pipeline, StageTimes
 from stream.run.source_run import Head, SourceRun, source_tracker
-from stream.track.lifecycle import TrackerSettings
+from stream.track.settings import TrackerSettings
 
 if TYPE_CHECKING:
     from hoiclip.loaded import LoadedModel

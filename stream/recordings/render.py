@@ -17,7 +17,7 @@ from hoiclip.annotate import DrawnPair, draw_pairs
 from hoiclip.files import replacing
 from stream.decode.recording import RecordedFrame, Recording
 from stream.decode.sources import SourceSettings
-from stream.track.pairs import PairView
+from stream.track.transitions import PairView
 
 View = tuple[float, list[PairView]]  # media time, what to draw from then on
 _HOLD_S = 1.0  # a view is drawn for at most this long

@@ -34,7 +34,7 @@ from stream.run.models import open_model
 from stream.run.pipeline import Pipeline, SourceReport
 from stream.run.settings import source_settings, tracker_settings
 from stream.run.source_run import Head, PairWatcher, SourceRun, source_tracker
-from stream.track.lifecycle import TrackerSettings
+from stream.track.settings import TrackerSettings
 
 if TYPE_CHECKING:
     from hoiclip.loaded import LoadedModel

@@ -12,7 +12,7 @@ from typing import Any
 from hoiclip.hashes import short_hash
 from hoiclip.types import Canvas
 from stream.run.source_run import Head
-from stream.track.lifecycle import TrackerSettings
+from stream.track.settings import TrackerSettings
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from hoiclip.yaml_lines import load_config
 from stream.decode.sources import SourceSettings
 from stream.run.config import RunConfig, SourceConfig, TrackerConfig
 from stream.run.models import model_path
-from stream.track.lifecycle import TrackerSettings
+from stream.track.settings import TrackerSettings
 
 _HOST = re.compile(
     r"([^/@\s]+@)?[\w-]+(\.[\w-]+)+:\d{2,5}(/|$)|([^/@\s]+@)?\d+(\.\d+){3}(/|$)"

@@ -16,9 +16,9 @@ from stream.events.schema import CoverageGapEvent, Event, EventNumbers, Interact
 from stream.ingest.batcher import FrameMeta
 from stream.ingest.coverage import CoverageGap
 from stream.track.cuts import CutDetector
-from stream.track.lifecycle import TrackerSettings
-from stream.track.pairs import Box, PairView, Transition
+from stream.track.settings import TrackerSettings
 from stream.track.tracker import PairTracker
+from stream.track.transitions import Box, PairView, Transition
 
 PairWatcher = Callable[[float, list[PairView]], object]
 """Gets the media time and the live pairs of each frame."""

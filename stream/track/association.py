@@ -2,41 +2,62 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from stream.track.boxes import Corners, box_distance
+from stream.track.certain import match_if_certain
+from stream.track.detected import DetectedPairs
+from stream.track.matching import (
+    AFFINITY_BONUS,
+    MAX_HUMAN_DISTANCE,
+    MAX_OBJECT_DISTANCE,
+    MAX_PAIR_DISTANCE,
+    NONE,
+    PAIR_BONUS,
+    SAME_BOX_IOU,
+    KnownPairs,
+)
 from stream.track.motion import HUMAN, BoxTracks
 
-# Distances are 1 - IoU + (centre distance / enclosing diagonal)^2: 0 equal, 1 about touching, towards 2 far
-# apart. The limits are the best of a dozen on noisy detections made from the procedural world's truth.
-MAX_HUMAN_DISTANCE = 1.2
-MAX_OBJECT_DISTANCE = 1.5  # small things leave their own box between two frames
-SAME_BOX_IOU = 0.5  # boxes of one frame that overlap more show one human, or one object of a class
-PAIR_BONUS = 0.5  # what agreement of the whole pair is worth, when humans are told apart
-MAX_PAIR_DISTANCE = 2.5  # of human and object together
-AFFINITY_BONUS = 2.0  # what doing the same is worth: weak duplicates must not take over a pair's place
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+FAR = np.array([np.inf])  # an array: whatever NumPy makes of scalars, costs are float64
 
 
 class Association(NamedTuple):
-    """Track rows of each detected pair."""
+    """What each of P detected pairs is."""
 
-    human_rows: list[int]  # [P]
-    object_rows: list[int]  # [P]
-    found_rows: set[int]  # tracks that existed before and were found again, humans and objects
+    human_rows: Ints  # [P] in the tracks
+    object_rows: Ints  # [P]
+    pair_rows: Ints | None  # [P] of known pairs, each at most once, if every detected pair is one of them
+    any_found: bool  # whether any track that existed before was found again, human or object
 
 
-def associate(
-    tracks: BoxTracks,
-    pair_rows: tuple[list[int], list[int]],
-    boxes: NDArray[Any],
-    labels: NDArray[Any],
-    order: list[int],
-    t_s: float,
-    affinity: NDArray[Any] | None = None,
-) -> Association:
+class _Boxes(NamedTuple):
+    """The 2 P boxes of a frame, humans first: one pass of array operations serves both kinds."""
+
+    corners: Corners  # [2, 2, 2 P]
+    kinds: Ints  # [2 P] HUMAN, or the object's class
+    limit: Floats  # [2 P] farthest distance
+    cost: Floats  # [tracks, 2 P] distance, infinite where a track cannot be that box
+    is_same: Bools  # [2 P, 2 P] whether two boxes overlap like those of one human or object
+
+
+class _Groups(NamedTuple):
+    """Boxes that show one human or object."""
+
+    leaders: Ints  # [G] the first box of each
+    votes: Ints  # [G] the track that each belongs to going by its pairs, or NONE
+    group_of_box: Ints  # [2 P]
+
+
+def associate(tracks: BoxTracks, known: KnownPairs, detected: DetectedPairs, t_s: float) -> Association:
     """Match P detected pairs to the tracks, correct these, and begin tracks for what is new.
 
     First whole pairs are matched, so that of two people who cross each keeps what they carry. Then boxes of one human
@@ -45,125 +66,109 @@ def associate(
 
     Args:
         tracks: tracked humans and objects, changed in place.
-        pair_rows: rows in `tracks` of the human and of the object of each known pair.
-        boxes: [P, 8] xyxy of human and object, in pixels.
-        labels: [P] object classes.
-        order: [P] the pairs by falling score; the first box of a merged group stands for it.
+        known: the pairs of before.
+        detected: the pairs of this frame; the best box of a merged group stands for it.
         t_s: media time.
-        affinity: [known pairs, P] in [0, 1], how much alike the interactions of both are.
     """
-    num_tracks, num_pairs = len(tracks), len(boxes)
-    # All boxes of the frame in one table, humans first: one pass of array operations serves both kinds.
-    detected = np.concatenate([boxes[:, :4], boxes[:, 4:]])
-    kinds = np.concatenate([np.full(num_pairs, HUMAN), labels])
-    distance, iou = box_distance(np.concatenate([tracks.predict(t_s), detected]), detected)
-    limit = np.where(kinds == HUMAN, MAX_HUMAN_DISTANCE, MAX_OBJECT_DISTANCE)
-    possible = (distance[:num_tracks] < limit) & (tracks.labels[:, None] == kinds)
+    num_tracks, num_pairs = len(tracks), len(detected.labels)
+    corners = detected.corners()
+    both = np.concatenate([tracks.predict(t_s), corners], axis=2, dtype=np.float32)
+    certain = match_if_certain(both, num_tracks, known, detected.labels)
+    if certain is not None:
+        rows = certain.track_rows
+        tracks.correct(rows.take(certain.leaders), corners.take(certain.leaders, axis=2), t_s)
+        return Association(rows[:num_pairs], rows[num_pairs:], certain.pair_rows, any_found=True)
+    boxes = _compare(tracks, corners, both, detected.labels)
+    groups = _merge(boxes.is_same, _vote(boxes.cost[:, :num_pairs], boxes.cost[:, num_pairs:], known))
+    rows = _identify(boxes.cost.take(groups.leaders, axis=1), boxes.limit.take(groups.leaders), groups.votes)
+    any_found = _follow(tracks, boxes, groups.leaders, rows, t_s)
+    row_of_box = rows.take(groups.group_of_box)
+    return Association(row_of_box[:num_pairs], row_of_box[num_pairs:], None, any_found)
+
+
+def _compare(tracks: BoxTracks, corners: Corners, both: Corners, labels: Ints) -> _Boxes:
+    """Return the frame's boxes, compared with the tracks and with each other."""
+    num_tracks, num_pairs = len(tracks), len(labels)
+    kinds, limit = np.full(2 * num_pairs, HUMAN), np.full(2 * num_pairs, MAX_HUMAN_DISTANCE)
+    kinds[num_pairs:], limit[num_pairs:] = labels, MAX_OBJECT_DISTANCE
+    distance, iou = box_distance(both[..., None], both[..., None, num_tracks:])
+    is_same_kind = np.concatenate([tracks.labels, kinds])[:, None] == kinds
+    is_near = distance[:num_tracks] < limit
+    is_near &= is_same_kind[:num_tracks]
+    is_same = iou[num_tracks:] >= SAME_BOX_IOU
+    is_same &= is_same_kind[num_tracks:]
+    return _Boxes(corners, kinds, limit, np.where(is_near, distance[:num_tracks], FAR), is_same)
+
+
+def _vote(human_cost: Floats, object_cost: Floats, known: KnownPairs) -> Ints:
+    """Match whole pairs; return the track that each box [2 P] belongs to by its pair, or NONE. Costs [tracks, P]."""
+    num_pairs = human_cost.shape[1]
+    cost = human_cost.take(known.human_rows, axis=0)
+    cost += object_cost.take(known.object_rows, axis=0)
+    cost[cost == np.inf] = MAX_PAIR_DISTANCE
+    bonus = known.affinity * (cost < MAX_PAIR_DISTANCE)
+    bonus *= AFFINITY_BONUS
+    cost -= bonus
+    rows, pairs = linear_sum_assignment(cost)
+    is_close = cost[rows, pairs] < MAX_PAIR_DISTANCE
+    rows, pairs = rows[is_close], pairs[is_close]
+    votes = np.full(2 * num_pairs, NONE)
+    votes[pairs] = known.human_rows.take(rows)
+    votes[pairs + num_pairs] = known.object_rows.take(rows)
+    return votes
+
+
+def _merge(is_same: Bools, votes: Ints) -> _Groups:
+    """Group boxes: one joins the first leader before it that it overlaps with, unless both have votes that differ."""
+    every = np.arange(len(votes))
+    if np.count_nonzero(is_same) == len(votes):  # each with itself only
+        return _Groups(every, votes, every)
+    leader_of, vote_of = every.tolist(), votes.tolist()
+    for box, leader in zip(*(index.tolist() for index in is_same.nonzero()), strict=True):
+        if leader >= box or leader_of[box] != box or leader_of[leader] != leader:
+            continue
+        if vote_of[leader] == NONE:
+            vote_of[leader] = vote_of[box]
+        elif vote_of[box] not in (NONE, vote_of[leader]):
+            continue
+        leader_of[box] = leader
+    leader_of_box = np.array(leader_of, np.int64)
+    is_leader = leader_of_box == every
+    leaders = is_leader.nonzero()[0]
+    group_of_box = (np.cumsum(is_leader) - 1).take(leader_of_box)
+    return _Groups(leaders, np.array(vote_of, np.int64).take(leaders), group_of_box)
+
+
+def _identify(cost: Floats, limit: Floats, votes: Ints) -> Ints:
+    """Return the track row of each of G groups of boxes, or NONE; `cost` is [tracks, G], `limit` and `votes` [G]."""
     # What may not be matched costs as much as a match at the limit: to leave two boxes alone must not be dearer than
     # to match both badly, or every newcomer would push the others' tracks on by one.
-    cost = np.where(possible, distance[:num_tracks], limit)
-
-    votes = [-1] * (2 * num_pairs)  # the track that each box belongs to, going by its pair
-    if pair_rows[0]:
-        humans, objects = (pair_rows[0], slice(num_pairs)), (pair_rows[1], slice(num_pairs, None))
-        by_pair = np.where(possible[humans] & possible[objects], cost[humans] + cost[objects], MAX_PAIR_DISTANCE)
-        if affinity is not None:
-            by_pair = by_pair - AFFINITY_BONUS * np.where(by_pair < MAX_PAIR_DISTANCE, affinity, 0.0)
-        for pair, p in _assign(by_pair, MAX_PAIR_DISTANCE):
-            votes[p], votes[num_pairs + p] = pair_rows[0][pair], pair_rows[1][pair]
-
-    is_same = (iou[num_tracks:] >= SAME_BOX_IOU) & (kinds[:, None] == kinds)
-    is_same.flat[:: 2 * num_pairs + 1] = False  # a box is no duplicate of itself
-    group_of, leaders, group_votes = _merge(is_same, votes, order + [num_pairs + p for p in order])
-    rows = _identify(cost[:, leaders], group_votes, limit[leaders])
-    matched = [group for group, row in enumerate(rows) if row >= 0]
-    found = {rows[group] for group in matched}
-    if matched:
-        tracks.correct([rows[group] for group in matched], detected[[leaders[group] for group in matched]], t_s)
-    new: list[int] = []
-    for group, leader in enumerate(leaders):
-        if rows[group] >= 0:
-            continue
-        twin = next((g for g in matched if is_same[leader, leaders[g]]), None)
-        if twin is not None:  # the pairs wrongly called this box somebody else
-            rows[group] = rows[twin]
-        else:
-            rows[group] = num_tracks + len(new)
-            new.append(leader)
-            matched.append(group)
-    if new:
-        tracks.add(detected[new], kinds[new].tolist(), t_s)
-    box_rows = [rows[group] for group in group_of]
-    return Association(box_rows[:num_pairs], box_rows[num_pairs:], found)
-
-
-def box_distance(a_xyxy: NDArray[Any], b_xyxy: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return distance and IoU, both [N, M], of boxes `a_xyxy` [N, 4] and `b_xyxy` [M, 4]."""
-    # One coordinate at a time: arrays [N, M] without a short last axis are several times faster.
-    ax0, ay0, ax1, ay1 = a_xyxy.astype(np.float32).T[:, :, None]
-    bx0, by0, bx1, by1 = b_xyxy.astype(np.float32).T[:, None, :]
-    aw, ah, bw, bh = ax1 - ax0, ay1 - ay0, bx1 - bx0, by1 - by0
-    width = np.minimum(ax1, bx1)
-    width -= np.maximum(ax0, bx0)  # shared; negative is a distance
-    height = np.minimum(ay1, by1)
-    height -= np.maximum(ay0, by0)
-    # The enclosing box is as wide as both boxes less what they share.
-    diagonal = (aw + bw - width) ** 2
-    diagonal += (ah + bh - height) ** 2
-    overlap = np.maximum(width, 0.0, out=width)
-    overlap *= np.maximum(height, 0.0, out=height)
-    iou = overlap / np.maximum(aw * ah + bw * bh - overlap, 1e-9)
-    apart = ((ax0 + ax1) - (bx0 + bx1)) ** 2  # of the centres, doubled
-    apart += ((ay0 + ay1) - (by0 + by1)) ** 2
-    apart /= np.maximum(4 * diagonal, 1e-9, out=diagonal)
-    apart += 1.0
-    apart -= iou
-    return apart, iou
-
-
-def _merge(is_same: NDArray[np.bool_], votes: list[int], order: list[int]) -> tuple[list[int], list[int], list[int]]:
-    """Group boxes that show the same thing. Return each box's group, each group's leader, each group's vote."""
-    neighbours: dict[int, list[int]] = {}
-    for p, q in zip(*(index.tolist() for index in np.nonzero(is_same)), strict=True):
-        neighbours.setdefault(p, []).append(q)
-    group_of = [-1] * len(order)
-    leaders: list[int] = []
-    group_votes: list[int] = []
-    for p in order:
-        vote, group = votes[p], -1
-        if p in neighbours:
-            near = neighbours[p]
-            group = next(
-                (
-                    g
-                    for g, leader in enumerate(leaders)
-                    if leader in near and (vote < 0 or group_votes[g] < 0 or vote == group_votes[g])
-                ),
-                -1,
-            )
-        if group < 0:
-            group = len(leaders)
-            leaders.append(p)
-            group_votes.append(vote)
-        elif group_votes[group] < 0:
-            group_votes[group] = vote
-        group_of[p] = group
-    return group_of, leaders, group_votes
-
-
-def _identify(cost: NDArray[Any], votes: list[int], limit: NDArray[Any]) -> list[int]:
-    """Return the track row of each group of boxes, -1 where it is new; `cost` is [tracks, groups], changed in place."""
-    rows = [-1] * len(votes)
-    voted = [(vote, group) for group, vote in enumerate(votes) if vote >= 0]
-    if voted:
-        cost[[vote for vote, _ in voted], [group for _, group in voted]] -= PAIR_BONUS
-    for row, group in _assign(cost, limit):
-        rows[group] = row
+    np.minimum(cost, limit, out=cost)
+    voted = (votes != NONE).nonzero()[0]
+    cost[votes.take(voted), voted] -= PAIR_BONUS
+    tracks, groups = linear_sum_assignment(cost)
+    is_close = cost[tracks, groups] < limit.take(groups)
+    rows = np.full(len(votes), NONE)
+    rows[groups[is_close]] = tracks[is_close]
     return rows
 
 
-def _assign(cost: NDArray[Any], limit: NDArray[Any] | float) -> list[tuple[int, int]]:
-    """Return the (row, column) pairs below `limit` (of the column) of the cheapest assignment."""
-    rows, columns = linear_sum_assignment(cost)
-    close = cost[rows, columns] < (limit[columns] if isinstance(limit, np.ndarray) else limit)
-    return list(zip(rows[close].tolist(), columns[close].tolist(), strict=True))
+def _follow(tracks: BoxTracks, boxes: _Boxes, leaders: Ints, rows: Ints, t_s: float) -> bool:
+    """Correct the tracks `rows` [G], and begin some where that says NONE, in place; return whether any existed before.
+
+    What overlaps with a group that has a track is the same after all: the pairs wrongly called it somebody else.
+    """
+    found = (rows != NONE).nonzero()[0]
+    tracks.correct(rows.take(found), boxes.corners.take(leaders.take(found), axis=2), t_s)
+    named, new = found.tolist(), list[int]()
+    for group in (rows == NONE).nonzero()[0].tolist():
+        same = next((other for other in named if boxes.is_same[leaders[group], leaders[other]]), None)
+        if same is not None:
+            rows[group] = rows[same]
+            continue
+        rows[group] = len(tracks) + len(new)
+        new.append(leaders.item(group))
+        named.append(group)
+    if new:
+        tracks.add(boxes.corners[:, :, new], boxes.kinds[new], t_s)
+    return len(found) > 0

@@ -1,133 +1,95 @@
-"""When an interaction of a pair begins and ends: smoothing, two thresholds and times, all in seconds."""
+"""When an interaction of a pair begins and ends: two thresholds and times, and the reasons in words."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
-from hoiclip.errors import InputError
+import numpy as np
+from numpy.typing import NDArray
 
+from stream.track.episodes import NEVER, Episode, Episodes
+from stream.track.pairs import PairTable
+from stream.track.settings import TrackerSettings
 
-@dataclass(frozen=True)
-class TrackerSettings:
-    """How scores of pairs become events. Times are in seconds of media time, so the frame rate does not matter."""
-
-    enter_score: float = 0.5
-    """Smoothed score that opens an interaction."""
-    leave_score: float | None = None
-    """Smoothed score below which it closes; `LEAVE_RATIO` of the enter score when None."""
-    smoothing_s: float = 0.5
-    """Time constant: after it a jump of the score has come through to 63 %."""
-    min_duration_s: float = 0.3
-    """How long the evidence must last before an event opens, and its absence before one closes."""
-    gap_s: float = 2.0
-    """How long a pair may be unseen (hidden, missed, a corrupt frame) before its interactions close."""
-    update_interval_s: float = 2.0
-    """At most one `updated` transition of an interaction in this time."""
-    max_event_s: float = 0.0
-    """An interaction that lasts longer is closed, and may open anew; 0 means never."""
-    stationary_s: float = 60.0
-    """An interaction whose human *and* object stayed still this long is taken for scenery (a poster, a parked
-    bicycle), closed, and stays silent until one of them moves; 0 means never."""
-    min_pair_score: float = 0.2
-    """Pairs whose best score is lower are not tracked at all."""
-    track_memory_s: float = 2.0
-    """How long an unseen human or object keeps its id; at least `gap_s`."""
-    thresholds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    """(enter, leave) by name of the interaction, where these differ; as `hoistream calibrate` suggests."""
-
-    def __post_init__(self) -> None:
-        for name in (
-            "smoothing_s", "min_duration_s", "gap_s", "update_interval_s", "max_event_s", "stationary_s",
-            "track_memory_s",
-        ):  # fmt: skip
-            if not getattr(self, name) >= 0:
-                raise InputError(f"tracker: {name} must be 0 or more seconds, got {getattr(self, name)}")
-        both = {"enter_score, leave_score": self.thresholds_of(None), **self.thresholds}
-        for name, (enter, leave) in both.items():
-            if not 0 <= leave <= enter <= 1:
-                raise InputError(
-                    f"tracker: {name}: expected 0 <= leave <= enter <= 1, got enter {enter}, leave {leave}"
-                )
-
-    def thresholds_of(self, name: str | None) -> tuple[float, float]:
-        """Return (enter, leave) of the interaction called `name`; None gives the common ones."""
-        if name is not None and name in self.thresholds:
-            enter, leave = self.thresholds[name]
-            return enter, leave
-        leave_score = LEAVE_RATIO * self.enter_score if self.leave_score is None else self.leave_score
-        return self.enter_score, leave_score
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+EPSILON_S = 1e-9  # media times are sums of fractions
 
 
-LEAVE_RATIO = 0.65
-"""Source: the closest published live tracker enters at 0.3 and leaves at 0.65 of that."""
+class LifeCycle:
+    """The thresholds of K interactions and the times that go with them."""
 
+    def __init__(self, names: Sequence[str], is_silent: Bools, settings: TrackerSettings) -> None:
+        """Prepare for the interactions `names`; those that are silent [K] never give evidence."""
+        self.settings = settings
+        limits = [settings.thresholds_of(name) for name in names]
+        self._enter, self._leave = [enter for enter, _ in limits], [leave for _, leave in limits]
+        self._leave_column = np.array(self._leave, np.float64)
+        # A frame's own scores are float32, and so is what they are compared with.
+        self.evidence_enter = np.where(is_silent, np.inf, self._enter).astype(np.float32)
+        self.evidence_leave = np.where(is_silent, np.inf, self._leave).astype(np.float32)
 
-@dataclass(slots=True)
-class Episode:
-    """One interaction of one pair, from its first evidence; `started_s` is None until an event opened."""
+    def may_change(self, episodes: Episodes, scores: Floats, pairs: PairTable, t_s: float) -> Bools:
+        """Return [E]: which episodes the frame at `t_s` may change, beyond their peak. Nearly all others plainly go on.
 
-    onset_s: float  # first frame at or above the enter score
-    evidence_s: float  # last frame whose own score was at or above the leave score
-    low_since_s: float | None = None  # since when the smoothed score is below leave, while the pair is seen
-    started_s: float | None = None
-    updated_s: float = 0.0
-    peak_score: float = 0.0
-
-    @property
-    def is_open(self) -> bool:
-        """Whether `started` was published and `ended` was not."""
-        return self.started_s is not None
-
-
-@dataclass(frozen=True)
-class Limits:
-    """The thresholds of one interaction and the times that go with them; decides, and says why."""
-
-    enter: float
-    leave: float
-    settings: TrackerSettings
-    longest_s: float = field(init=False)
-    longest_still_s: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "longest_s", self.settings.max_event_s or math.inf)
-        object.__setattr__(self, "longest_still_s", self.settings.stationary_s or math.inf)
+        `scores` [E] are their smoothed scores.
+        """
+        settings = self.settings
+        may_change = scores < self._leave_column.take(episodes.interactions)
+        may_change |= episodes.low_since_s < NEVER
+        may_change |= episodes.started_s == NEVER
+        may_change |= episodes.updated_s <= t_s - settings.update_interval_s + EPSILON_S
+        of_pair = pairs.seen_s < t_s
+        if settings.stationary_s > 0:
+            of_pair |= pairs.seen_s - pairs.still_since_s >= settings.stationary_s
+        may_change |= of_pair.take(episodes.rows)
+        if settings.max_event_s > 0:
+            may_change |= t_s - episodes.started_s >= settings.max_event_s
+        return may_change
 
     def opens(self, episode: Episode, score: float, t_s: float) -> str | None:
-        """Return why the episode opens at `t_s`, or None."""
-        held_s = t_s - episode.onset_s
-        if score < self.enter or held_s < self.settings.min_duration_s - 1e-9:
+        """Return why an event of the episode opens at `t_s`, or None."""
+        enter, held_s = self._enter[episode.interaction], t_s - episode.onset_s
+        if score < enter or held_s < self.settings.min_duration_s - EPSILON_S:
             return None
-        return f"score {score:.2f} ≥ enter {self.enter:.2f}, evidence for {held_s:.1f} s"
+        return f"score {score:.2f} ≥ enter {enter:.2f}, evidence for {held_s:.1f} s"
 
-    def holds(self, episode: Episode, score: float, unseen_s: float, still_s: float, t_s: float) -> bool:
-        """Whether an open episode plainly goes on: what `closes` would find out, for nearly every frame and faster."""
-        if score < self.leave or unseen_s > 0 or still_s >= self.longest_still_s or episode.started_s is None:
-            return False
-        episode.low_since_s = None
-        return t_s - episode.started_s < self.longest_s
+    def is_flicker(self, episode: Episode, score: float, t_s: float) -> bool:
+        """Whether the evidence of an episode without an event has gone at `t_s`."""
+        return score < self._leave[episode.interaction] and episode.evidence_s < t_s
+
+    def start_of(self, episode: Episode, t_s: float) -> float:
+        """Return when the event of an episode that opens at `t_s` began.
+
+        Evidence may have hovered about the threshold for long before; that is not when it began.
+        """
+        return max(episode.onset_s, t_s - self.settings.min_duration_s - 2 * self.settings.smoothing_s)
+
+    def low_since(self, episode: Episode, score: float, t_s: float) -> float:
+        """Return since when the score of an open episode, seen at `t_s`, is low, or NEVER."""
+        return min(episode.low_since_s, t_s) if score < self._leave[episode.interaction] else NEVER
 
     def closes(
-        self, episode: Episode, score: float, unseen_s: float, still_s: float, t_s: float
+        self, episode: Episode, score: float, low_since_s: float, unseen_s: float, still_s: float, t_s: float
     ) -> tuple[str, str] | None:
-        """Return the reason code and the reason in words if an open episode closes at `t_s`, or None."""
-        settings = self.settings
-        assert episode.started_s is not None
+        """Return the reason code and the reason in words if the event of the episode closes at `t_s`, or None."""
+        settings, low_s, lasted_s = self.settings, t_s - low_since_s, t_s - episode.started_s
         if unseen_s > 0:
-            if unseen_s >= settings.gap_s - 1e-9:
+            if unseen_s >= settings.gap_s - EPSILON_S:
                 return "lost", f"pair unseen for {unseen_s:.1f} s ≥ gap {settings.gap_s:.1f} s"
-        elif score >= self.leave:
-            episode.low_since_s = None
-        else:
-            episode.low_since_s = t_s if episode.low_since_s is None else episode.low_since_s
-            low_s = t_s - episode.low_since_s
-            if low_s >= settings.min_duration_s - 1e-9:
-                return "score", f"score {score:.2f} < leave {self.leave:.2f} for {low_s:.1f} s"
-        lasted_s = t_s - episode.started_s
+        elif low_s >= settings.min_duration_s - EPSILON_S:
+            return "score", f"score {score:.2f} < leave {self._leave[episode.interaction]:.2f} for {low_s:.1f} s"
         if 0 < settings.max_event_s <= lasted_s:
             return "max_duration", f"lasted {lasted_s:.1f} s ≥ max_event_s {settings.max_event_s:.1f}"
         if 0 < settings.stationary_s <= min(still_s, lasted_s):
             return "stationary", f"human and object still for {still_s:.1f} s; silent until one moves"
         return None
+
+    def is_due(self, episode: Episode, t_s: float) -> bool:
+        """Whether an open episode is to be reported again at `t_s`."""
+        return episode.updated_s <= t_s - self.settings.update_interval_s + EPSILON_S
+
+    def goes_on(self, episode: Episode, score: float) -> str:
+        """Return in words how an open episode goes on."""
+        leave = self._leave[episode.interaction]
+        return f"still {score:.2f} ≥ leave {leave:.2f}" if score >= leave else "fading"

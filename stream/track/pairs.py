@@ -1,60 +1,50 @@
-"""What the tracker knows of a pair, and what it says about it."""
+"""The table of tracked pairs: who they are, where they were last seen, what they score."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+from typing import NamedTuple, Self
 
-from stream.track.lifecycle import Episode
+import numpy as np
+from numpy.typing import NDArray
 
-Box = tuple[float, float, float, float]
-
-
-@dataclass(frozen=True)
-class Transition:
-    """One step in the life of one interaction of one pair."""
-
-    kind: Literal["started", "updated", "ended"]
-    t_s: float  # media time of the frame that decided
-    started_s: float  # media time of the first evidence
-    duration_s: float  # to t_s; of `ended`, to the last evidence
-    pair_id: int
-    human_id: int
-    object_id: int
-    interaction: int  # index in the source's vocabulary
-    object: str  # class of the tracked object
-    score: float  # smoothed, in [0, 1]
-    peak_score: float  # highest smoothed score since the start
-    human_box_xyxy_px: Box
-    object_box_xyxy_px: Box
-    reason: str  # score, interval, lost, cut, clock, stationary, max_duration, or what `flush` was told
-    why: str  # the same for people, with numbers
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 
 
-@dataclass(frozen=True)
-class PairView:
-    """A live pair, to be drawn."""
+class PairTable(NamedTuple):
+    """N pairs in the order in which they were first seen, K interactions; columns are changed in place."""
 
-    pair_id: int
-    human_id: int
-    object_id: int
-    object: str
-    human_box_xyxy_px: Box
-    object_box_xyxy_px: Box
-    is_seen: bool  # in the last frame; else boxes are where it was last seen
-    interactions: tuple[tuple[str, float], ...]  # open ones: name and smoothed score, best first
+    pair_ids: Ints  # [N] as published, like the two that follow
+    human_ids: Ints
+    object_ids: Ints
+    labels: Ints  # [N] object classes
+    human_rows: Ints  # [N] in the tracks, like the one that follows
+    object_rows: Ints
+    seen_s: Floats  # [N] when last
+    still_since_s: Floats  # [N] since when neither human nor object moved away from `anchors`
+    is_seen: Bools  # [N] in the last frame
+    boxes: Floats  # [N, 8] human and object, xyxy in pixels, as last seen
+    anchors: Floats  # [N, 8] the same when one of them last moved
+    smoothed: NDArray[np.float32]  # [N, K] scores
+    is_muted: Bools  # [N, K] interactions taken for scenery
 
+    @classmethod
+    def empty(cls, num_interactions: int) -> Self:
+        """Return a table without pairs."""
+        ids, times, boxes = [np.zeros(0, np.int64)] * 6, [np.zeros(0)] * 2, [np.zeros((0, 8))] * 2
+        scores, flags = np.zeros((0, num_interactions), np.float32), np.zeros((0, num_interactions), np.bool_)
+        return cls._make([*ids, *times, np.zeros(0, np.bool_), *boxes, scores, flags])
 
-@dataclass(slots=True)
-class Pair:
-    """A tracked pair and what it does."""
+    @property
+    def num_pairs(self) -> int:
+        """N."""
+        return len(self.pair_ids)
 
-    pair_id: int
-    human_id: int
-    object_id: int
-    label: int
-    row: int  # in the tables of smoothed scores and boxes
-    seen_s: float
-    still_since_s: float
-    episodes: dict[int, Episode] = field(default_factory=dict)
-    muted: set[int] = field(default_factory=set)  # interactions taken for scenery
+    def at(self, rows: Ints | Bools) -> Self:
+        """Return a table of these pairs only."""
+        return type(self)._make(column[rows] for column in self)
+
+    def followed_by(self, others: Self) -> Self:
+        """Return a table of these pairs and `others`."""
+        return type(self)._make(np.concatenate([mine, other]) for mine, other in zip(self, others, strict=True))

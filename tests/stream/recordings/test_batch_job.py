@@ -26,7 +26,7 @@ from stream.recordings.summary import write_summary
 from stream.run.config import EngineConfig
 from stream.run.pipeline import Pipeline
 from stream.run.source_run import Head
-from stream.track.lifecycle import TrackerSettings
+from stream.track.settings import TrackerSettings
 
 CANVAS = Canvas(64, 112)
 SETTINGS = BatchSettings(

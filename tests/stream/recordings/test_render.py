@@ -10,7 +10,7 @@ import pytest
 from hoiclip.types import Canvas
 from stream.decode.sources import SourceSettings
 from stream.recordings.render import DrawnViews, View, render_annotated
-from stream.track.pairs import PairView
+from stream.track.transitions import PairView
 
 HUMAN, THING = (10.0, 10.0, 30.0, 60.0), (40.0, 20.0, 60.0, 50.0)
 

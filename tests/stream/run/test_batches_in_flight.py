@@ -27,7 +27,7 @@ from stream.run.deployment import source_tracker
 from stream.run.inference import EnginePool
 from stream.run.pipeline import Pipeline
 from stream.run.source_run import Head, SourceRun
-from stream.track.lifecycle import TrackerSettings
+from stream.track.settings import TrackerSettings
 
 SMALL, LARGE = Canvas(4, 6), Canvas(8, 6)
 Item = Batch | SourceMessage | None  # None: nothing is ready

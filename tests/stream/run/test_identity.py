@@ -6,7 +6,7 @@ import pytest
 
 from hoiclip.types import Canvas
 from stream.run.identity import RunIdentity, live_run_id
-from stream.track.lifecycle import TrackerSettings
+from stream.track.settings import TrackerSettings
 
 IDENTITY = RunIdentity(
     content="c", model="m", vocabulary="v", enhancement=False, engine="torch-cpu-fp32", canvases=(Canvas(64, 112),),

@@ -19,7 +19,7 @@ from stream.ingest.supervisor import SourceSupervisor
 from stream.run.inference import EnginePool
 from stream.run.pipeline import Pipeline
 from stream.run.source_run import Head, SourceRun, source_tracker
-from stream.track.lifecycle import TrackerSettings
+from stream.track.settings import TrackerSettings
 
 CANVAS = Canvas(64, 112)
 EAGER = TrackerSettings(enter_score=0.2, min_duration_s=0.1)

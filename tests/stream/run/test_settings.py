@@ -8,7 +8,7 @@ import pytest
 from hoiclip.errors import InputError
 from stream.run.config import TrackerConfig
 from stream.run.settings import load_run_config, tracker_settings
-from stream.track.lifecycle import TrackerSettings
+from stream.track.settings import TrackerSettings
 
 
 def write(folder: Path, text: str) -> Path:

@@ -1,6 +1,6 @@
 """Random scenes for the tracker: people and objects whose boxes a detector sees badly, equal for equal seeds.
 
-Only `Generator.random` and plain arithmetic are used, so that a scene is the same with every NumPy and on every machine.
+Only `Generator.random` and plain arithmetic are used, so that a scene is the same with every NumPy, everywhere.
 """
 
 from __future__ import annotations
@@ -90,7 +90,9 @@ class Scene:
         actors = [self._actor() for _ in range(self._num_actors)]
         t_s, hidden_until_s, elsewhere_until_s = 0.0, 0.0, 0.0
         for _ in range(self._num_frames):
-            t_s += (1 + (self._rng.random() < 0.05) * self._pick(1, 2, 10)) / self._fps  # now and then frames are missing
+            t_s += (
+                1 + (self._rng.random() < 0.05) * self._pick(1, 2, 10)
+            ) / self._fps  # now and then frames are missing
             if self._chance(0.004):
                 t_s = max(0.0, t_s - 20.0)  # the camera's clock started anew
                 hidden_until_s = elsewhere_until_s = 0.0

@@ -24,7 +24,7 @@ from stream.run.inference import EnginePool
 from stream.run.pipeline import Pipeline
 from stream.run.source_run import Head, SourceRun, source_tracker
 from stream.track.cuts import CutDetector
-from stream.track.lifecycle import TrackerSettings
+from stream.track.settings import TrackerSettings
 
 Picture = NDArray[np.uint8]
 HEIGHT, WIDTH = 144, 256

@@ -1,0 +1,99 @@
+"""What one pair was doing until it was lost goes on in another: the two are one.
+
+Behind somebody who passes, or when a hand hides most of a cup, tracks may end, begin anew or change people. What goes
+on at the same place, or with the half that is left, is one event to people.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.track.boxes import box_distance, to_corners
+from stream.track.episodes import NEVER, Episodes
+from stream.track.matching import MAX_HUMAN_DISTANCE, MAX_OBJECT_DISTANCE, NONE
+from stream.track.motion import BoxTracks
+from stream.track.pairs import PairTable
+
+Bools = NDArray[np.bool_]
+OVERLAP_S = 1.0  # how long a pair may still be seen when its continuation shows first evidence
+
+
+def find_continued(pairs: PairTable, episodes: Episodes, place: int, is_past: Bools, t_s: float) -> int | None:
+    """Return the row of the pair that the episode at `place`, about to open, continues; the last seen one, if any.
+
+    `is_past` [E] are episodes that this frame has ended.
+    """
+    is_open = (episodes.started_s < NEVER) & ~is_past
+    old = episodes.rows[is_open & (episodes.interactions == episodes.interactions[place])]
+    if not len(old):
+        return None
+    row = episodes.rows.item(place)
+    until_s = min(episodes.onset_s.item(place) + OVERLAP_S, t_s - 1e-6)
+    old = old[(pairs.labels.take(old) == pairs.labels[row]) & (pairs.seen_s.take(old) <= until_s)]
+    if not len(old) or np.count_nonzero(is_open & (episodes.rows == row)):
+        return None  # what has an open event was published under its own ids
+    old = old[_is_near(pairs, old, row) | _lost_one_half(pairs, old, row)]
+    return int(old[pairs.seen_s[old].argmax()]) if len(old) else None
+
+
+def _is_near(pairs: PairTable, old: NDArray[np.int64], row: int) -> Bools:
+    """Return [M]: whether human and object of the pairs `old` [M] are where those of `row` are."""
+    is_near = np.ones(len(old), np.bool_)
+    for box, limit in ((slice(0, 4), MAX_HUMAN_DISTANCE), (slice(4, 8), MAX_OBJECT_DISTANCE)):
+        before, now = to_corners(pairs.boxes[old, box]), to_corners(pairs.boxes[[row], box])
+        is_near &= box_distance(before, now)[0] < limit
+    return is_near
+
+
+def _lost_one_half(pairs: PairTable, old: NDArray[np.int64], row: int) -> Bools:
+    """Return [M]: whether the pairs `old` [M] share one half with `row`, and their other half was not seen since."""
+    same_human = pairs.human_rows[old] == pairs.human_rows[row]
+    same_object = pairs.object_rows[old] == pairs.object_rows[row]
+    lost = np.where(same_object, pairs.human_rows[old], pairs.object_rows[old])[:, None]
+    is_later = ((pairs.human_rows == lost) | (pairs.object_rows == lost)) & (pairs.seen_s > pairs.seen_s[old, None])
+    has_half: Bools = (same_human != same_object) & ~is_later.any(axis=1)
+    return has_half
+
+
+def take_over(
+    pairs: PairTable, episodes: Episodes, tracks: BoxTracks, row: int, old_row: int, is_past: Bools
+) -> NDArray[np.int64]:
+    """Make the pair `row` the continuation of `old_row`, ids and open episodes included, in place.
+
+    Nothing is left of the old pair: its row is to be dropped, and its episodes are moved to `row`, or marked in
+    `is_past` [E] where `row` has that interaction too. Returns the places of the moved ones, out of order.
+    """
+    ends = (pairs.human_rows, pairs.human_ids), (pairs.object_rows, pairs.object_ids)
+    for track_rows, ids in ends:
+        if track_rows[row] != track_rows[old_row]:
+            tracks.continue_as(int(track_rows[row]), int(track_rows[old_row]), int(ids[old_row]))
+        ids[row] = ids[old_row]
+    pairs.pair_ids[row] = pairs.pair_ids[old_row]
+    np.maximum(pairs.smoothed[row], pairs.smoothed[old_row], out=pairs.smoothed[row])
+    moved = _join_episodes(episodes, row, old_row, is_past)
+    pairs.human_rows[old_row] = pairs.object_rows[old_row] = NONE
+    is_published = np.zeros(pairs.num_pairs, np.bool_)
+    is_published[episodes.rows[episodes.is_open & ~is_past]] = True
+    for track_rows, ids in ends:  # what has no open event takes its tracks' new ids
+        free = (~is_published & (track_rows != NONE)).nonzero()[0]
+        ids[free] = tracks.ids[track_rows[free]]
+    return moved
+
+
+def _join_episodes(episodes: Episodes, row: int, old_row: int, is_past: Bools) -> NDArray[np.int64]:
+    """Let the episodes of `old_row` go on in `row`; an open one counts more than what `row` has."""
+    current = {int(episodes.interactions[place]): place for place in ((episodes.rows == row) & ~is_past).nonzero()[0]}
+    moved = []
+    for old in ((episodes.rows == old_row) & ~is_past).nonzero()[0]:
+        now = current.get(int(episodes.interactions[old]))
+        if now is None:
+            episodes.rows[old] = row
+            moved.append(old)
+            continue
+        if episodes.started_s[old] < NEVER:
+            evidence_s = max(episodes.evidence_s[old], episodes.evidence_s[now])
+            episodes.values[:, now] = episodes.values[:, old]
+            episodes.evidence_s[now] = evidence_s
+        is_past[old] = True
+    return np.array(moved, np.int64)
