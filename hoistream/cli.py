@@ -16,6 +16,7 @@ import typer.core
 
 from hoiclip.errors import HoistreamError
 from hoiclip.extras import missing_extra
+from hoistream.official import commands as models
 from stream.commands import (
     batch,
     bundle,
@@ -123,6 +124,7 @@ for function, panel in (
     app.command(rich_help_panel=panel)(function)
 app.add_typer(evaluate.app, name="eval", rich_help_panel=LEARN)
 app.add_typer(engine.app, name="engine", rich_help_panel=SET_UP)
+app.add_typer(models.app, name="models", rich_help_panel=SET_UP)
 
 
 def _version(value: bool) -> None:

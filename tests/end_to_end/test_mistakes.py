@@ -101,6 +101,9 @@ MISTAKES = [
     Mistake("a rate of zero", "batch {dir}/clip.mp4 --out {dir}/o --model demo --fps 0", "--fps"),
     Mistake("a bad sink", "batch {dir}/clip.mp4 --out {dir}/o --model demo --sink http://x", "redis://"),
     # pictures
+    Mistake("no such picture", "image {dir}/none.jpg --model demo", "no such file", code=1),
+    Mistake("a video as picture", "image {dir}/clip.mp4 --model demo", "hoistream batch", code=1),
+    Mistake("text as picture", "image {dir}/a.jpg --model demo", "not a picture", {"a.jpg": "x"}, 1),
     Mistake("no model for a picture", "image {dir}/picture.png", "hoistream models get hoiclip-hico"),
     # learning
     Mistake("nothing to teach", "teach --vocabulary {dir}/v.yaml --model demo", "nothing to teach"),
@@ -132,6 +135,9 @@ MISTAKES = [
     Mistake("a checkpoint that is none", "convert {dir}/c.pth", "c.pth", {"c.pth": "x"}),
     Mistake("an unknown engine to build", "engine build openvno", "openvino"),
     Mistake("an engine verified on no video", "engine verify openvino --video {dir}/none.mp4", "none.mp4"),
+    Mistake("a bundle of nothing", "bundle --model {dir}/none --out {dir}/x.bundle", "none"),
+    Mistake("an unknown official model", "models get hoiclip-hicodet", "did you mean `hoiclip-hico`"),
+    Mistake("a checkpoint to install that is missing", "models get hoiclip-hico --from {dir}/none.pth", "none.pth"),
     # reading events
     Mistake("a server that is no Redis URL", f"subscribe --url http://u:{SECRET}@127.0.0.1/0", "redis://"),
     Mistake("a port that is no number", f"subscribe --url redis://u:{SECRET}@127.0.0.1:x/0", "port"),

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.progress import Progress as RichProgress
 
 _PLAIN_EVERY_S = 10.0
@@ -51,3 +61,29 @@ class Counters:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bars.stop()
+
+
+@contextmanager
+def byte_progress(name: str) -> Iterator[Callable[[int, int | None], None]]:
+    """Yield what takes (bytes so far, bytes in all or None): a bar on a terminal, else a line at most every 10 s."""
+    if not sys.stderr.isatty():
+        shown_at = float("-inf")
+
+        def line(done: int, total: int | None) -> None:
+            nonlocal shown_at
+            if done == total or time.monotonic() - shown_at >= _PLAIN_EVERY_S:
+                shown_at = time.monotonic()
+                typer.echo(f"{name}: {done / 1e6:.0f}{f' of {total / 1e6:.0f}' if total else ''} MB", err=True)
+
+        yield line
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with RichProgress(*columns, console=Console(stderr=True)) as bars:
+        task = bars.add_task(name, total=None)
+        yield lambda done, total: bars.update(task, completed=done, total=total)
