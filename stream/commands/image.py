@@ -69,8 +69,10 @@ def image(
             try:
                 picture = read_picture(file)
             except PictureError as error:
+                if len(files) == 1:
+                    raise
                 failed += 1
-                typer.echo(f"error: {error}", err=True)
+                typer.echo(f"left out: {error}", err=True)
                 continue
             found = predictor.predict(picture, top=top)
             height, width = picture.shape[:2]
