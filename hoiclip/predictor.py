@@ -115,6 +115,6 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
     except FileNotFoundError:
         raise PictureError(f"{path}: no such file") from None
     except UnidentifiedImageError:
-        raise PictureError(f"{path}: not a picture (or a format that Pillow cannot read); for videos: hoistream batch") from None
+        raise PictureError(f"{path}: not a picture that Pillow can read; for videos: hoistream batch") from None
     except (OSError, ValueError, SyntaxError, MemoryError) as error:
         raise PictureError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
