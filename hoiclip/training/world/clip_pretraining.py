@@ -29,7 +29,7 @@ from hoiclip.training.world.shards import Shards
 from hoiclip.training.world.views import Targets, ViewBatch, Views
 from hoiclip.vocabulary import Vocabulary
 
-PAIR_WEIGHT, FACTOR_WEIGHT, REGION_WEIGHT, PATCH_WEIGHT = 1.0, 0.5, 0.7, 0.3
+PAIR_WEIGHT, FACTOR_WEIGHT, REGION_WEIGHT, PATCH_WEIGHT = 0.5, 1.0, 0.7, 0.3
 SUM_WEIGHT = 1.0  # of nearness to the sum, inside the composition loss
 LARGEST_SCALE = 50.0  # of the cosine
 

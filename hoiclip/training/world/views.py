@@ -20,7 +20,7 @@ from hoiclip.vocabulary import Vocabulary
 Kind = Literal["pair", "idle", "object", "frame"]
 SHARES: dict[Kind, float] = {"pair": 0.5, "idle": 0.08, "object": 0.14, "frame": 0.28}  # of a batch
 MAIN_SHARE = 0.7  # of a pair's target that what the person mainly does gets; what it includes shares the rest
-HIDDEN_OBJECT = 0.12  # share of pair views whose object is painted over: then the verb must be read from the pose
+HIDDEN_OBJECT = 0.3  # share of pair views whose object is painted over: then the verb must be read from the pose
 MIN_INSIDE = 0.5  # of a box that a view must show
 
 
