@@ -89,9 +89,10 @@ def process(
     Example:
         >>> import hoistream
         >>> table = hoistream.process(clip, vocabulary=["ride bicycle"], progress=False)
-        >>> sorted(set(table["interaction"].to_pylist()))
+        >>> ended = table.filter(pa.compute.equal(table["type"], "ended"))
+        >>> ended["interaction"].unique().to_pylist()
         ['ride bicycle']
-        >>> table.filter(pa.compute.equal(table["type"], "ended")).num_rows > 0
+        >>> ended["duration_s"][0].as_py() > 1
         True
     """
     if annotated and out is None:

@@ -117,6 +117,10 @@ class CoverageGapEvent(_Event):
     blind_s: MediaSeconds = Field(ge=0, description="Length in seconds.")
     reason: str = Field(description="Code such as `stalled`, `refused`, `ended`, `corrupt`, `crashed`.")
     why: str = Field(default="", description="The same for people.")
+    open: bool = Field(
+        default=False,
+        description="It goes on: `to_media_s` is now; the whole gap, from the same moment, follows when it is over.",
+    )
 
 
 class SourceStateEvent(_Event):

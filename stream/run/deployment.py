@@ -152,7 +152,9 @@ class Deployment(Closing):
         tracking = tracker_settings(*trackers)
         head = Head(classifier, loaded.fingerprint, settings.enhancement, tracking.min_pair_score)
         run_id = live_run_id() if source.live else self._identity(source, head, tracking).run_id
-        return SourceRun(source.id, run_id, head, source_tracker(source.id, classifier, tracking), on_pairs)
+        return SourceRun(
+            source.id, run_id, head, source_tracker(source.id, classifier, tracking), on_pairs, source.live
+        )
 
     def _identity(self, source: SourceConfig, head: Head, tracking: TrackerSettings) -> RunIdentity:
         return RunIdentity.of(

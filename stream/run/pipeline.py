@@ -14,11 +14,13 @@ from hoiclip.types import Outputs
 from stream.events.schema import Event
 from stream.ingest.batcher import Batch, FrameBatcher, FrameMeta
 from stream.ingest.source_state import FINAL_KINDS, SourceMessage
+from stream.run.absence import Absences
 from stream.run.inference import EnginePool, Inferred
 from stream.run.metrics import Metrics
 from stream.run.source_run import SourceRun
 
 logger = logging.getLogger(__name__)
+_LOOK_EVERY_S = 0.1  # how often, at least, somebody looks whether an absent camera is absent for too long
 _END_REASONS = {"ended": "end_of_file", "failed": "source_failed", "removed": "source_removed"}
 
 
@@ -78,6 +80,7 @@ class Pipeline:
         self._on_frame = on_frame
         self.finished = False  # every source has said its last word
         self._work: queue.Queue[Inferred | SourceMessage | None] = queue.Queue(maxsize=4)
+        self._absences = Absences()
         self._halt = threading.Event()  # ours; `stop` belongs to the caller and may serve other pipelines
         self._error: BaseException | None = None
         self.times = StageTimes()
@@ -88,11 +91,20 @@ class Pipeline:
         worker = threading.Thread(target=self._infer, args=(stop,), name="inference", daemon=True)
         worker.start()
         try:
-            while (item := self._work.get()) is not None:
+            while True:
+                try:
+                    item = self._work.get(timeout=_LOOK_EVERY_S)
+                except queue.Empty:
+                    self._end_unseen()
+                    continue
+                if item is None:
+                    break
                 if isinstance(item, Inferred):
                     self._postprocess(item)
                 else:
                     self._message(item)
+                if self._work.empty():
+                    self._end_unseen()
             for run in self._sources.values():  # whatever did not end by itself ends with the pipeline
                 self._emit(run, run.finish("stopped"))
         finally:
@@ -156,6 +168,7 @@ class Pipeline:
             run = self._sources.get(meta.source_id)
             if run is None:  # removed while its frames were under way
                 continue
+            self._absences.back(meta.source_id)
             started = time.perf_counter()
             one = Outputs(*(array[index : index + 1] for array in item.outputs))
             events = run.frame(one, meta, item.batch.frames[index])
@@ -173,16 +186,26 @@ class Pipeline:
     def _message(self, message: SourceMessage) -> None:
         run = self._sources.get(message.source_id)
         if run is not None:
-            if message.gap is not None and not message.gap.open:
+            if message.gap is not None:
                 self._emit(run, run.interrupted(message.gap))
             if message.kind in FINAL_KINDS:
                 self._emit(run, run.finish(_END_REASONS[message.kind]))
+            self._emit(run, run.changed(message))
+            if run.is_live:
+                self._absences.note(message, run)
             if message.kind == "failed":
                 self.reports[message.source_id].failed = message.detail
             else:
                 self.reports[message.source_id]  # a source that ended without a frame has a report too
         if self._on_message:
             self._on_message(message)
+
+    def _end_unseen(self) -> None:
+        """End what was going on before cameras that have been away for too long."""
+        for source_id in self._absences.over():
+            run = self._sources.get(source_id)
+            if run is not None:
+                self._emit(run, run.unseen())
 
     def publish_gap(self, message: SourceMessage) -> None:
         """Publish a blind stretch that is still open when the run ends."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,9 +13,10 @@ from numpy.typing import NDArray
 from hoiclip.classifier import TextClassifier
 from hoiclip.postprocess import PairDetections, score, to_pairs
 from hoiclip.types import Outputs
-from stream.events.schema import CoverageGapEvent, Event, EventNumbers, InteractionEvent
+from stream.events.schema import CoverageGapEvent, Event, EventNumbers, InteractionEvent, SourceStateEvent
 from stream.ingest.batcher import FrameMeta
 from stream.ingest.coverage import CoverageGap
+from stream.ingest.source_state import SourceMessage
 from stream.track.cuts import CutDetector
 from stream.track.settings import TrackerSettings
 from stream.track.tracker import PairTracker
@@ -38,6 +40,12 @@ class Head:
         scores = score(outputs, self.classifier, enhancement=self.enhancement)
         return to_pairs(scores, 0, size_hw, self.classifier, min_score=self.min_pair_score)
 
+    def nothing(self) -> PairDetections:
+        """Return a frame without pairs."""
+        boxes = np.zeros((0, 4), np.float32)
+        scores = np.zeros((0, len(self.classifier)), np.float32)
+        return PairDetections(boxes, boxes, np.zeros(0, np.int64), np.zeros(0, np.float32), scores)
+
 
 @dataclass
 class SourceRun:
@@ -48,8 +56,10 @@ class SourceRun:
     head: Head
     tracker: PairTracker
     on_pairs: PairWatcher | None = None
+    is_live: bool = False
     frames: int = 0
     last_s: float = 0.0  # media time of the last frame
+    seen_at_s: float | None = None  # monotonic clock at the capture of a camera's last frame
     _captured_s: float | None = None  # wall clock of the last frame; None for recordings
     _numbers: EventNumbers = field(init=False)
     _cuts: CutDetector = field(default_factory=CutDetector)
@@ -64,12 +74,33 @@ class SourceRun:
         self._size_hw = (meta.height, meta.width)
         self.frames += 1
         self.last_s, self._captured_s = meta.pts_s, meta.capture_wall_s
+        if meta.capture_wall_s is not None:
+            self.seen_at_s = time.monotonic() - max(0.0, time.time() - meta.capture_wall_s)
         detections = self.head.pairs(outputs, self._size_hw)
         cut = not meta.corrupt and self._cuts.is_cut(picture)  # damage is no evidence of another view
         transitions = self.tracker.update(meta.pts_s, detections, corrupt=meta.corrupt, cut=cut)
         if self.on_pairs is not None:
             self.on_pairs(meta.pts_s, self.tracker.snapshot())
         return [self._event(transition) for transition in transitions]
+
+    def changed(self, message: SourceMessage) -> list[Event]:
+        """Return the event of a source that is something else from here on; none where its state stays the same."""
+        if message.state is None:
+            return []
+        event = SourceStateEvent(
+            **self._numbers.next(),
+            media_time_s=self.last_s,
+            capture_time=_utc(message.wall_s) if self.is_live else None,
+            state=message.state,
+            reason=message.reason,
+            why=message.detail,
+        )
+        return [event]
+
+    def unseen(self) -> list[Event]:
+        """Return the ends of what was going on when a camera went away: it has not been seen for the tracker's gap."""
+        t_s = self.last_s + self.tracker.settings.gap_s  # no later: the next frame may be on its way
+        return [self._event(step) for step in self.tracker.update(t_s, self.head.nothing(), corrupt=True)]
 
     def interrupted(self, gap: CoverageGap) -> list[Event]:
         """Return the event of a blind stretch; what was going on closes by the tracker's gap tolerance."""
@@ -84,6 +115,7 @@ class SourceRun:
             blind_s=gap.blind_s,
             reason=gap.reason,
             why=gap.why,
+            open=gap.open,
         )
         return [event]
 

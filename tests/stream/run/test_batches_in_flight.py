@@ -115,12 +115,17 @@ class Script:
 class Run:
     """One source after the engine; `entries` is what the pipeline's own thread sees, in order."""
 
+    is_live = False
+
     def __init__(self, source_id: str, entries: list[tuple[str, str | int]]) -> None:
         self.source_id, self.entries = source_id, entries
 
     def frame(self, outputs: Outputs[NDArray[np.float32]], meta: FrameMeta, picture: NDArray[np.uint8]) -> list[Any]:
         assert {float(value[0, 0]) for value in outputs} == {float(picture[0, 0, 0])} == {float(meta.frame_index)}
         self.entries.append((meta.source_id, meta.frame_index))
+        return []
+
+    def changed(self, message: SourceMessage) -> list[Any]:
         return []
 
     def finish(self, reason: str) -> list[Any]:
