@@ -108,7 +108,7 @@ def layer_losses(
     object_labels[image, query] = matched.object_labels
     class_weights = torch.ones(classes, device=device)
     class_weights[-1] = no_object
-    human, thing = outputs.human_boxes.float()[image, query], outputs.object_boxes.float()[image, query]
+    human, obj = outputs.human_boxes.float()[image, query], outputs.object_boxes.float()[image, query]
     exists = matched.object_boxes.any(1).float()
     existing = exists.sum() + 1e-4 if totals is None else totals.objects + 1e-4
     logits = outputs.object_logits.float().transpose(1, 2)
@@ -122,9 +122,9 @@ def layer_losses(
         interaction=focal(outputs.interaction_logits, interaction_labels, positives=positives),
         object=object_loss,
         human_l1=(human - matched.human_boxes).abs().sum() / num_pairs,
-        object_l1=((thing - matched.object_boxes).abs().sum(1) * exists).sum() / existing,
+        object_l1=((obj - matched.object_boxes).abs().sum(1) * exists).sum() / existing,
         human_giou=_giou_loss(human, matched.human_boxes).sum() / num_pairs,
-        object_giou=(_giou_loss(thing, matched.object_boxes) * exists).sum() / existing,
+        object_giou=(_giou_loss(obj, matched.object_boxes) * exists).sum() / existing,
     )
 
 

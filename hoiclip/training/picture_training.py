@@ -178,9 +178,9 @@ def _targets(item: Annotated, vocabulary: Vocabulary, seen: Tensor) -> PairTarge
     """Join the interactions of each (human, object) pair into one row; pairs that show only hidden ones go."""
     shown = set(seen.tolist())
     rows: dict[tuple[int, int], list[int]] = {}
-    for human, thing, interaction in item.pairs.tolist():
+    for human, obj, interaction in item.pairs.tolist():
         if interaction in shown:
-            rows.setdefault((human, thing), []).append(interaction)
+            rows.setdefault((human, obj), []).append(interaction)
     size = np.array([item.picture.width, item.picture.height] * 2, np.float32)
     unit = torch.from_numpy(np.concatenate([item.boxes / size, np.zeros((1, 4), np.float32)]))  # the last: no box
     boxes = torch.cat(((unit[:, :2] + unit[:, 2:]) / 2, unit[:, 2:] - unit[:, :2]), dim=1)
@@ -189,7 +189,7 @@ def _targets(item: Annotated, vocabulary: Vocabulary, seen: Tensor) -> PairTarge
         interactions[row, indices] = 1.0
     return PairTargets(
         boxes[[human for human, _ in rows]].reshape(-1, 4),
-        boxes[[thing for _, thing in rows]].reshape(-1, 4),  # an empty role is -1, the box of zeros
+        boxes[[obj for _, obj in rows]].reshape(-1, 4),  # an empty role is -1, the box of zeros
         torch.tensor([vocabulary.interactions[each[0]].object for each in rows.values()], dtype=torch.int64),
         interactions[:, seen],
     )
@@ -210,13 +210,13 @@ def _examples(data: PictureData, per_interaction: int, hidden: set[int]) -> Iter
     counts: dict[int, int] = {}
     for index in range(len(data) if per_interaction else 0):
         wanted = [
-            (human, thing, k)
-            for human, thing, k in data.pairs(index)
-            if thing >= 0 and k not in hidden and counts.get(k, 0) < per_interaction
+            (human, obj, k)
+            for human, obj, k in data.pairs(index)
+            if obj >= 0 and k not in hidden and counts.get(k, 0) < per_interaction
         ]
         if not wanted:
             continue
         item = data[index]
-        for human, thing, k in wanted:
+        for human, obj, k in wanted:
             counts[k] = counts.get(k, 0) + 1
-            yield Example(np.asarray(item.picture), item.boxes[human], item.boxes[thing], k)
+            yield Example(np.asarray(item.picture), item.boxes[human], item.boxes[obj], k)

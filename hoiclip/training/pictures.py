@@ -100,20 +100,20 @@ class PictureData:
         boxes = np.array([box["bbox"] for box in picture["annotations"]], np.float32).reshape(-1, 4)
         pairs = []
         for note in picture["hoi_annotation"]:
-            human, thing = int(note["subject_id"]), int(note.get("object_id", -1))
-            if not (0 <= human < len(boxes) and -1 <= thing < len(boxes)):
+            human, obj = int(note["subject_id"]), int(note.get("object_id", -1))
+            if not (0 <= human < len(boxes) and -1 <= obj < len(boxes)):
                 raise InputError(
                     f"{self._annotations}: {picture['file_name']}: subject_id and object_id must be indices of "
-                    f"annotations, got {human} and {thing} of {len(boxes)}"
+                    f"annotations, got {human} and {obj} of {len(boxes)}"
                 )
             if "hoi_category_id" in note:
                 interaction = int(note["hoi_category_id"]) - 1
                 known = 0 <= interaction < len(self.vocabulary.interactions)
                 interaction = interaction if known else -1
             else:
-                category = None if thing < 0 else int(picture["annotations"][thing]["category_id"])
+                category = None if obj < 0 else int(picture["annotations"][obj]["category_id"])
                 interaction = self._by_parts.get((int(note["category_id"]) - self._first_verb, category), -1)
-            pairs.append((human, thing, interaction))
+            pairs.append((human, obj, interaction))
         return boxes, np.array(pairs, np.int64).reshape(-1, 3)
 
     def __len__(self) -> int:
@@ -121,7 +121,7 @@ class PictureData:
 
     def pairs(self, index: int) -> list[tuple[int, int, int]]:
         """Return the annotated (human box, object box, interaction) of picture `index` without reading its pixels."""
-        return [(human, thing, interaction) for human, thing, interaction in self._items[index][2].tolist()]
+        return [(human, obj, interaction) for human, obj, interaction in self._items[index][2].tolist()]
 
     def __getitem__(self, index: int) -> Annotated:
         """Return picture `index`. Raises InputError if its file cannot be read."""

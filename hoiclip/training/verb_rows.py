@@ -55,8 +55,8 @@ def verb_rows(model: HoiClip, vocabulary: Vocabulary, examples: Iterable[Example
         embed()
     if not labels:
         return torch.zeros(len(vocabulary.verbs), model.config.clip.embed_dim), 0
-    together, things = (torch.cat(parts) for parts in embedded)
-    return verb_classifier(together, things, torch.tensor(labels), vocabulary), len(labels)
+    together, alone = (torch.cat(parts) for parts in embedded)
+    return verb_classifier(together, alone, torch.tensor(labels), vocabulary), len(labels)
 
 
 def rows_from_folder(loaded: TorchModel, folder: Path, per_interaction: int) -> tuple[TrainedHeads, int]:

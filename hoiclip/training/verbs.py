@@ -20,6 +20,6 @@ def verb_classifier(union: Tensor, alone: Tensor, interaction: Tensor, vocabular
     for index in sorted(set(interaction.tolist())):
         members = interaction == index
         together = F.normalize(F.normalize(union[members], dim=-1).sum(0), dim=0)
-        thing = F.normalize(F.normalize(alone[members], dim=-1).sum(0), dim=0)
-        sums[vocabulary.interactions[index].verb] += together - thing
+        obj = F.normalize(F.normalize(alone[members], dim=-1).sum(0), dim=0)
+        sums[vocabulary.interactions[index].verb] += together - obj
     return F.normalize(sums, dim=-1)

@@ -29,7 +29,7 @@ def teach(
         list[float] | None, typer.Option("--from", min=0, help="Second at which an example begins.")
     ] = None,
     end: Annotated[list[float] | None, typer.Option("--to", min=0, help="Second at which it ends.")] = None,
-    thing: Annotated[str, typer.Option("--object", help="The object it is done with, or any.")] = "any",
+    object_name: Annotated[str, typer.Option("--object", help="The object it is done with, or any.")] = "any",
     model: Annotated[str | None, typer.Option(help="Installed name, path, or demo; see `hoistream models`.")] = None,
     engine: Annotated[str, typer.Option(help="As in `hoistream batch`: any that runs the model.")] = "auto",
     list_lessons: Annotated[bool, typer.Option("--list", help="Show what was taught and stop.")] = False,
@@ -51,8 +51,8 @@ def teach(
 
     if list_lessons:
         for lesson in load_lessons(vocabulary):
-            thing_index = "any" if lesson.row.object is None else f"object {lesson.row.object}"
-            shown = f"v{lesson.version}, {thing_index}, model {lesson.model_fingerprint}"
+            shown_object = "any" if lesson.row.object is None else f"object {lesson.row.object}"
+            shown = f"v{lesson.version}, {shown_object}, model {lesson.model_fingerprint}"
             typer.echo(f"{lesson.row.name}: {shown}; {', '.join(lesson.examples)}")
         return
     if remove is not None:
@@ -63,7 +63,7 @@ def teach(
     name = " ".join(name.split())
     stretches = _stretches(clip or [], start or [], end or [])
     loaded = open_model(model)
-    object_index = find_object(thing, loaded.vocabulary, "--object")
+    object_index = find_object(object_name, loaded.vocabulary, "--object")
     examples, background = _outputs(loaded, stretches, engine)
     taught = teach_row(
         name,

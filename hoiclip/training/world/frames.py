@@ -70,7 +70,7 @@ class FrameTargets:
 def frame_batch(shards: Shards, targets: FrameTargets, order: Order, step: int, pasted: float = 0.0) -> FrameBatch:
     """Return the batch of `step`, each picture mirrored with probability one half.
 
-    A share `pasted` of the pictures gets a thing more, see `hoiclip.training.world.paste`.
+    A share `pasted` of the pictures gets an object more, see `hoiclip.training.world.paste`.
     """
     rng = np.random.default_rng((order.seed, 7, step))
     frames, pairs, boxes, labels = [], [], [], []

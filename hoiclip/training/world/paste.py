@@ -1,7 +1,7 @@
-"""Things pasted over people: boxes and classes where no act of the training split ever puts them.
+"""Objects pasted over people: boxes and classes where no act of the training split ever puts them.
 
 Seen interactions show a skateboard upright in a hand or flat on the ground, a dog on its feet; carried ones lie across
-the belly, and a detector that never saw that finds the class but not the box. A pasted thing is no interaction, and no
+the belly, and a detector that never saw that finds the class but not the box. A pasted object is no interaction, and no
 lack of one either: what the pair does is unknown, so that its interactions are left out of the loss.
 """
 
@@ -21,7 +21,7 @@ from hoiclip.synthetic.world import COCO_IDS, PERSON_COCO_ID
 
 UNKNOWN_PAIRS = "unknown_pairs"  # key of an annotation: (subject_id, object_id) of pairs whose interactions are unknown
 SPREAD_DEG: dict[str, float] = {"bicycle": 6.0, "motorcycle": 6.0, "chair": 20.0, "dog": 15.0, "suitcase": 25.0}
-"""How far large things are turned at most, in degrees (standard deviation); small ones are turned any way."""
+"""How far large objects are turned at most, in degrees (standard deviation); small ones are turned any way."""
 NEVER = frozenset({"refrigerator", "bench"})  # they would hide the whole person
 MOST_HIDDEN = 0.5  # of any other box
 TRIES = 4
@@ -44,7 +44,7 @@ class _Placed(NamedTuple):
 def with_pasted(
     picture: NDArray[np.uint8], annotation: dict[str, Any], rng: np.random.Generator
 ) -> tuple[NDArray[np.uint8], dict[str, Any]]:
-    """Return picture (RGB [H, W, 3]) and annotation with one thing more, both as they were where none fits."""
+    """Return picture (RGB [H, W, 3]) and annotation with one object more, both as they were where none fits."""
     boxes = annotation["annotations"]
     people = [i for i, box in enumerate(boxes) if box["category_id"] == PERSON_COCO_ID]
     names = [name for name in COCO_IDS if name not in NEVER]
@@ -81,7 +81,7 @@ def _placed(
 
 
 def _cutout(name: str, human: Sequence[float], rng: np.random.Generator) -> _Cutout:
-    """Draw a thing about as large as it is beside this person, turn it, and cut it out."""
+    """Draw an object about as large as it is beside this person, turn it, and cut it out."""
     height = (human[3] - human[1]) * float(rng.uniform(0.85, 1.15))
     side = int(2.4 * height) + 8
     canvas = np.zeros((side, side, 3), np.uint8)

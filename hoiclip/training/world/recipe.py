@@ -48,7 +48,7 @@ class WorldRecipe:
     batch_size: int = 16
     coarse_scale: float = 0.75
     backbone_lr: float = 0.5  # share of the detector's rate
-    pasted: float = 0.35  # share of pictures with a thing pasted over somebody
+    pasted: float = 0.35  # share of pictures with an object pasted over somebody
     loss: LossWeights = field(default_factory=LossWeights)
 
 

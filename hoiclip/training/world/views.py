@@ -51,7 +51,7 @@ class _Item:
 
     picture: int
     human: int = -1
-    thing: int = -1
+    obj: int = -1
     main: int = -1  # index of the interaction
 
 
@@ -104,12 +104,12 @@ class Views:
                 items["pair"].append(_Item(index, note["subject_id"], note["object_id"], note["hoi_category_id"] - 1))
             for number, box in enumerate(boxes):
                 if box["category_id"] in self._object_of:
-                    items["object"].append(_Item(index, thing=number))
-                elif number not in acting and (near := self._nearest_thing(boxes, number)) is not None:
+                    items["object"].append(_Item(index, obj=number))
+                elif number not in acting and (near := self._nearest_object(boxes, number)) is not None:
                     items["idle"].append(_Item(index, number, near))
         return items
 
-    def _nearest_thing(self, boxes: list[dict[str, Any]], human: int) -> int | None:
+    def _nearest_object(self, boxes: list[dict[str, Any]], human: int) -> int | None:
         """Return the object nearest to a person, at most 0.6 of the person's height away."""
         x0, y0, x1, y1 = boxes[human]["bbox"]
         best, best_distance = None, 0.6 * (y1 - y0)
@@ -130,7 +130,7 @@ class Views:
         square = picture[top : top + side, left : left + side]
         hides = kind == "pair" and rng.random() < HIDDEN_OBJECT
         if hides:
-            x0, y0, x1, y1 = np.clip(boxes[item.thing] - (left, top, left, top), 0, side).astype(int)
+            x0, y0, x1, y1 = np.clip(boxes[item.obj] - (left, top, left, top), 0, side).astype(int)
             square = square.copy()
             square[y0:y1, x0:x1] = rng.integers(40, 216, 3)
         interpolation = cv2.INTER_AREA if side > self._size else cv2.INTER_LINEAR
@@ -151,7 +151,7 @@ class Views:
         if kind == "frame":
             side = most if rng.random() < 0.5 else int(rng.uniform(0.7, 1.0) * most)
             return int(rng.uniform(0, width - side + 1)), int(rng.uniform(0, height - side + 1)), side
-        about = boxes[[item.thing]] if kind == "object" else boxes[[item.human, item.thing]]
+        about = boxes[[item.obj]] if kind == "object" else boxes[[item.human, item.obj]]
         (x0, y0), (x1, y1) = about[:, :2].min(0).tolist(), about[:, 2:].max(0).tolist()
         margin = rng.uniform(0.05, 0.5 if kind == "object" else 0.35)
         full = max(x1 - x0, y1 - y0)
@@ -172,7 +172,7 @@ class Views:
         grid, verbs = self._grid, self._captions.num_verbs - 1
         classes = np.zeros((grid * grid, 1 + self._captions.num_objects), np.float32)
         for number in np.flatnonzero(shown):
-            if not (hides and number == item.thing):
+            if not (hides and number == item.obj):
                 column = self._object_of.get(notes[number]["category_id"], -1) + 1
                 classes[:, column] = np.maximum(classes[:, column], self._patches(inside[number]))
         done = np.zeros((grid * grid, verbs), np.float32)
@@ -180,10 +180,10 @@ class Views:
         by_pair: dict[tuple[int, int], list[int]] = {}
         for note in annotation["hoi_annotation"]:
             by_pair.setdefault((note["subject_id"], note["object_id"]), []).append(note["hoi_category_id"] - 1)
-        for (human, thing), members in by_pair.items():
-            if not (shown[human] and shown[thing]):
+        for (human, obj), members in by_pair.items():
+            if not (shown[human] and shown[obj]):
                 continue
-            both = np.concatenate((inside[[human, thing], :2].min(0), inside[[human, thing], 2:].max(0)))
+            both = np.concatenate((inside[[human, obj], :2].min(0), inside[[human, obj], 2:].max(0)))
             patches = self._patches(both)
             for k in members:
                 verb = self._vocabulary.interactions[k].verb
@@ -191,12 +191,12 @@ class Views:
             if patches.any() and not hides:
                 regions.append(_Region(patches, self._target(members[0], members[1:])))
         if kind == "pair":
-            included = [k for k in by_pair[item.human, item.thing] if k != item.main]
+            included = [k for k in by_pair[item.human, item.obj] if k != item.main]
             target = self._target(item.main, included, hides=hides)
         elif kind == "idle":
-            target = self._beside(self._object_of[notes[item.thing]["category_id"]])
+            target = self._beside(self._object_of[notes[item.obj]["category_id"]])
         elif kind == "object":
-            target = self._objects({self._object_of[notes[item.thing]["category_id"]]})
+            target = self._objects({self._object_of[notes[item.obj]["category_id"]]})
         else:
             there = {self._object_of.get(notes[n]["category_id"], -1) for n in np.flatnonzero(shown)} - {-1}
             target = self._frame([region.target for region in regions], there)
