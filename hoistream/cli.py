@@ -28,6 +28,7 @@ from stream.commands import (
     engine,
     evaluate,
     image,
+    replay,
     run,
     schema,
     subscribe,
@@ -120,6 +121,7 @@ for function, panel in (
     (convert.convert, SET_UP),
     (bundle.bundle, SET_UP),
     (schema.schema, SET_UP),
+    (replay.replay, SET_UP),
 ):
     app.command(rich_help_panel=panel)(function)
 app.add_typer(evaluate.app, name="eval", rich_help_panel=LEARN)

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 from stream.publish.spool import Spool
 
 logger = logging.getLogger(__name__)
+
+
+def cursor_path(directory: Path, name: str) -> Path:
+    """Return the file of the sink called `name` in a spool's directory."""
+    return directory / f"{name}.cursor"
 
 
 class Cursor:
@@ -16,7 +22,7 @@ class Cursor:
     """
 
     def __init__(self, spool: Spool, name: str) -> None:
-        self._path = spool.directory / f"{name}.cursor"
+        self._path = cursor_path(spool.directory, name)
         self.record = self._load(spool)
 
     def _load(self, spool: Spool) -> int:

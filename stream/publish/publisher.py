@@ -35,6 +35,11 @@ _STALLED_S = 4.0  # events that wait for so long although nothing seems wrong: s
 _DELETED_S = 60.0  # how long health says that somebody deleted entries
 
 
+def default_spool_dir() -> Path:
+    """Return where events wait when nobody says where: in the user's state folder."""
+    return user_state_path("hoistream") / "spool"
+
+
 class Publisher(Closing):
     """Take events from any thread and deliver them at least once; ids make repeats harmless.
 
@@ -71,7 +76,7 @@ class Publisher(Closing):
         self._direct: list[DirectSink] = [open_direct(url) for url in sinks if not is_redis(url)]
         remote = [RedisSink(url) for url in sinks if is_redis(url)]
         if remote:
-            directory = spool_dir or user_state_path("hoistream") / "spool"
+            directory = spool_dir or default_spool_dir()
             self._spool = self._open_spool(remote, directory, limits or SpoolLimits(max_bytes=max_spool_bytes))
         elif files := [sink for sink in self._direct if isinstance(sink, JsonlSink)]:
             self._open.note_all(files[0].last_lines())

@@ -28,5 +28,8 @@ for _, fields in ipairs(groups) do
   if older(oldest, floor) then floor, holder = oldest, group['name'] end
 end
 local removed = redis.call('XTRIM', KEYS[1], 'MINID', '=', floor)
-if removed > 0 then redis.call('HINCRBY', KEYS[2], 'removed', removed) end
+if removed > 0 then
+  redis.call('HINCRBY', KEYS[2], 'removed', removed)
+  redis.call('HSET', KEYS[2], 'floor', floor)
+end
 return {removed, holder}

@@ -13,11 +13,12 @@ import time
 
 from redis.exceptions import RedisError, ResponseError
 
+from stream.events.entries import Entry, entries_of, stream_entries
 from stream.events.lua import load_script
 from stream.events.redis_pipe import GarbageError, fields_of
 from stream.subscribe.reader import Reader
 from stream.subscribe.settings import ReadSettings, SubscriptionError, stream_id
-from stream.subscribe.steps import Asking, Call, Entry, HandOver, Pause, Steps, entries_of, run_script, stream_entries
+from stream.subscribe.steps import Asking, Call, HandOver, Pause, Steps, run_script
 
 logger = logging.getLogger(__name__)
 

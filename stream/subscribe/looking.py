@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 
+from stream.events.entries import Entry, entries_of, stream_entries
 from stream.subscribe.reader import Reader
 from stream.subscribe.settings import ReadSettings, stream_id
-from stream.subscribe.steps import Call, Entry, HandOver, Steps, entries_of, stream_entries
+from stream.subscribe.steps import Call, HandOver, Steps
 
 logger = logging.getLogger(__name__)
 

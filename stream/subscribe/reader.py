@@ -11,9 +11,10 @@ from pydantic import ValidationError
 from redis.exceptions import AuthenticationError, AuthorizationError, RedisError, ResponseError
 
 from stream.backoff import Backoff
+from stream.events.entries import Entry
 from stream.events.schema import Event, UnknownEventTypeError, parse_event
 from stream.subscribe.settings import ReadSettings, SubscriptionError
-from stream.subscribe.steps import Entry, Pause, Steps
+from stream.subscribe.steps import Pause, Steps
 
 logger = logging.getLogger(__name__)
 

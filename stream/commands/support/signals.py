@@ -1,4 +1,4 @@
-"""Turn SIGTERM, SIGINT and a time limit into one event that every stage watches."""
+"""Turn the signals that end a program, and a time limit, into one event that every stage watches."""
 
 from __future__ import annotations
 
@@ -8,10 +8,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+# A closed terminal and Ctrl-\ end as cleanly as the others: what is open gets its end.
+_ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+
 
 @contextmanager
 def stop_on_signals(seconds: float | None = None) -> Iterator[threading.Event]:
-    """Yield an event that SIGTERM, SIGINT or `seconds` sets; a second Ctrl-C interrupts at once."""
+    """Yield an event that SIGTERM, SIGINT, SIGHUP, SIGQUIT or `seconds` sets; a second Ctrl-C interrupts at once.
+
+    What is ignored stays so: `nohup` ignores SIGHUP, so that the program outlives its terminal.
+    """
     stop = threading.Event()
 
     def request(number: int, frame: FrameType | None) -> None:
@@ -19,7 +25,8 @@ def stop_on_signals(seconds: float | None = None) -> Iterator[threading.Event]:
             raise KeyboardInterrupt
         stop.set()
 
-    previous = {number: signal.signal(number, request) for number in (signal.SIGTERM, signal.SIGINT)}
+    heeded = [number for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN]
+    previous = {number: signal.signal(number, request) for number in heeded}
     timer = threading.Timer(seconds, stop.set) if seconds is not None else None
     if timer:
         timer.daemon = True
