@@ -15,6 +15,7 @@ another consumer of the group. `subscribe_async` is the same for asyncio.
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Collection
 from dataclasses import fields
@@ -139,18 +140,32 @@ class _Counters:
 
 
 class Subscription(_Counters):
-    """An iterator of events, and a context manager; leaving it without an exception acknowledges the last event."""
+    """An iterator of events, and a context manager; leaving it without an exception acknowledges the last event.
+
+    Used from one thread, but for `close`: called while another thread waits for the next event, it ends the iteration
+    there.
+    """
 
     def __init__(self, url: str, settings: ReadSettings) -> None:
         super().__init__(settings)
         self._pipe = RedisPipe(_parse(url).url)
+        self._reading_thread: int | None = None
+        self._stopped = False
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> Event:
         self._waiting = False
-        handed = self._run(self._steps)
+        self._reading_thread = threading.get_ident()
+        try:
+            handed = self._run(self._steps)
+        except RedisError:
+            if not self._stopped:
+                raise
+            handed = None
+        finally:
+            self._reading_thread = None
         if handed is None:
             raise StopIteration
         self._waiting = True
@@ -161,6 +176,8 @@ class Subscription(_Counters):
         try:
             step = next(steps)
             while not isinstance(step, HandOver):
+                if self._stopped:
+                    return None
                 if isinstance(step, Pause):
                     if step.reconnect:
                         self._pipe.drop()
@@ -181,6 +198,10 @@ class Subscription(_Counters):
 
     def close(self, *, handled: bool = True) -> None:
         """Acknowledge what was handled, with `handled` the last event too, and disconnect; safe to call twice."""
+        if self._reading_thread not in (None, threading.get_ident()):
+            self._stopped = True
+            self._pipe.abort()
+            return
         try:
             self._run(self._finish(handled))
         except RedisError:

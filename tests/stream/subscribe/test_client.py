@@ -261,3 +261,23 @@ def test_the_example_says_who_started_what(server, make_events) -> None:
     assert example.stdout.readline().startswith("gate: human 3, ride bicycle, since 1.0 s: score 0.71")
     example.kill()
     example.wait()
+
+
+@pytest.mark.parametrize("group", ["g", None])
+def test_closing_from_another_thread_ends_the_iteration_quietly(server, make_events, group, monkeypatch) -> None:
+    add(server, make_events(1))
+    failures: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", failures.append)
+    events = subscribe(server.url, group=group, start="beginning")
+    seen: list[int] = []
+    thread = threading.Thread(target=lambda: [seen.append(event.seq) for event in events])
+    thread.start()
+    deadline = time.monotonic() + 10
+    while not (seen or time.monotonic() > deadline):
+        time.sleep(0.01)
+    time.sleep(0.1)  # the thread waits for the next event now
+    events.close()
+    thread.join(5)
+    assert not thread.is_alive()
+    assert not failures
+    assert seen == [1]
