@@ -26,7 +26,8 @@ from hoiclip.training.losses import focal
 from hoiclip.training.stage import Report, StageSettings, run_stage
 from hoiclip.training.world.captions import TEMPLATES, Captions, Pair
 from hoiclip.training.world.shards import Shards
-from hoiclip.training.world.views import Targets, ViewBatch, Views
+from hoiclip.training.world.view_labels import Targets
+from hoiclip.training.world.views import ViewBatch, Views
 from hoiclip.vocabulary import Vocabulary
 
 PAIR_WEIGHT, FACTOR_WEIGHT, REGION_WEIGHT, PATCH_WEIGHT = 0.5, 1.0, 0.7, 0.3
