@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from engines.base import BaseEngine
 from engines.errors import EngineUnavailableError
+from engines.openvino_compiled import Step, compiled
 from engines.openvino_import import import_openvino
 from engines.openvino_parts import GROUPS, INPUT, Parts, part
-from hoiclip.cache import BuildCache
+from hoiclip.hashes import file_sha256
 from hoiclip.types import Canvas, Outputs, concatenate
 
 if TYPE_CHECKING:
@@ -45,35 +46,40 @@ class OpenVinoEngine(BaseEngine):
         cache_dir: Path | None = None,
         threads: int | None = None,
     ) -> None:
-        core = import_openvino().Core()
-        if device not in core.available_devices:
-            raise EngineUnavailableError(f"openvino: no device {device}; this machine has {core.available_devices}")
         super().__init__(f"openvino-{device.lower()}-{precision}", canvas, max_batch)
-        options: dict[str, Any] = {
-            "PERFORMANCE_HINT": "LATENCY",
-            # keyed by OpenVINO itself: graph, version, device and these options
-            "CACHE_DIR": str(BuildCache(cache_dir).root / "openvino"),
-        }
+        _check_device(device)
+        options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
         if threads is not None:
             options["INFERENCE_NUM_THREADS"] = threads
         graph = loaded.graph(canvas, cache_dir)
-        parts = Parts(device, options)
+        facts = {
+            "weights": loaded.fingerprint,
+            "canvas": str(canvas),
+            "graph": file_sha256(graph),
+            "precision": precision,
+        }
 
-        def add(inputs: tuple[str, ...], outputs: tuple[str, ...], arithmetic: str) -> None:
-            parts.add(part(graph, canvas, inputs, outputs), inputs, outputs, arithmetic)
+        def cut(inputs: tuple[str, ...], outputs: tuple[str, ...], arithmetic: str) -> Step:
+            return Step(inputs, outputs, arithmetic, lambda: part(graph, canvas, inputs, outputs))
 
         if precision in ("fp32", "bf16"):
-            add((INPUT,), Outputs._fields, precision)
+            steps = [cut((INPUT,), Outputs._fields, precision)]
         elif precision == "mixed":
-            add((INPUT,), ("memory", "clip_tokens", "clip_embedding"), "bf16")
-            add(*GROUPS["decoders"], "fp32")
+            steps = [
+                cut((INPUT,), ("memory", "clip_tokens", "clip_embedding"), "bf16"),
+                cut(*GROUPS["decoders"], "fp32"),
+            ]
         else:
             from engines.openvino_int8 import calibrated
 
-            parts.add(core.read_model(str(calibrated(loaded, canvas, cache_dir))), *GROUPS["backbone"], "bf16")
-            add((INPUT, "projected"), ("memory", "clip_tokens", "clip_embedding"), "bf16")
-            add(*GROUPS["decoders"], "fp32")
-        self._parts: Parts | None = parts
+            backbone = calibrated(loaded, canvas, cache_dir)
+            facts["backbone"] = file_sha256(backbone, backbone.with_suffix(".bin"))
+            steps = [
+                Step(*GROUPS["backbone"], "bf16", lambda: import_openvino().Core().read_model(str(backbone))),
+                cut((INPUT, "projected"), ("memory", "clip_tokens", "clip_embedding"), "bf16"),
+                cut(*GROUPS["decoders"], "fp32"),
+            ]
+        self._parts: Parts | None = Parts(steps, compiled(steps, device, options, facts, cache_dir))
 
     def _run(self, frames: NDArray[np.uint8]) -> Outputs[NDArray[np.float32]]:
         assert self._parts is not None, "the engine is closed"
@@ -82,3 +88,14 @@ class OpenVinoEngine(BaseEngine):
     def close(self) -> None:
         """Free the compiled graphs."""
         self._parts = None
+
+
+def _check_device(device: str) -> None:
+    """Raise EngineUnavailableError where OpenVINO has no such device; naming them takes a while, asking does not."""
+    core = import_openvino().Core()
+    try:
+        core.get_property(device, "FULL_DEVICE_NAME")
+    except RuntimeError as error:
+        raise EngineUnavailableError(
+            f"openvino: no device {device}; this machine has {core.available_devices}"
+        ) from error

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.openvino_compiled import Compiled, Step
 from engines.openvino_import import import_openvino
 from hoiclip.types import Canvas, Outputs
 
 INPUT = "frames"
-HINTS = {"fp32": "f32", "bf16": "bf16"}
 
 
 def part(graph: Path, canvas: Canvas, inputs: Sequence[str], outputs: Sequence[str]) -> Any:
@@ -50,16 +50,12 @@ def part(graph: Path, canvas: Canvas, inputs: Sequence[str], outputs: Sequence[s
 class Parts:
     """Compiled parts of one graph, run one after the other; what one gives the next may read."""
 
-    def __init__(self, device: str, options: dict[str, Any]) -> None:
-        self._core = import_openvino().Core()
-        self._device, self._options = device, options
-        self._steps: list[tuple[Any, tuple[str, ...], tuple[str, ...]]] = []
-
-    def add(self, model: Any, inputs: Sequence[str], outputs: Sequence[str], precision: str) -> None:
-        """Compile a part with activations in `precision` (fp32 or bf16)."""
-        options = {**self._options, "INFERENCE_PRECISION_HINT": HINTS[precision]}
-        request = self._core.compile_model(model, self._device, options).create_infer_request()
-        self._steps.append((request, tuple(inputs), tuple(outputs)))
+    def __init__(self, steps: Sequence[Step], models: Sequence[Compiled]) -> None:
+        self._models = models  # whose memory the requests use
+        self._steps = [
+            (each.model.create_infer_request(), step.inputs, step.outputs)
+            for step, each in zip(steps, models, strict=True)
+        ]
 
     def run(self, frame: NDArray[np.uint8]) -> Outputs[NDArray[np.float32]]:
         """Return the outputs of one frame uint8 [1, H, W, 3]; copies, since the next run overwrites them."""

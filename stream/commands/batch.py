@@ -54,7 +54,6 @@ def batch(
     from hoiclip.lessons import open_vocabulary
     from stream.commands.support.batch_progress import BatchProgress
     from stream.commands.support.signals import stop_on_signals
-    from stream.publish.publisher import Publisher
     from stream.recordings.batch_job import BatchJob, BatchSettings
     from stream.recordings.media import find_videos
     from stream.recordings.summary import summary_rows, write_summary
@@ -80,8 +79,12 @@ def batch(
     )
     with ExitStack() as stack:
         stop = stack.enter_context(stop_on_signals())
-        publisher = stack.enter_context(Publisher(sink)) if sink else None
-        publish = partial(publisher.publish, stop=stop) if publisher else None
+        publisher = publish = None
+        if sink:
+            from stream.publish.publisher import Publisher
+
+            publisher = stack.enter_context(Publisher(sink))
+            publish = partial(publisher.publish, stop=stop)
         bar = stack.enter_context(BatchProgress(len(videos)))
         results = BatchJob(loaded, head, settings, out, publish).run(videos, stop, bar.progress, bar.done)
         if publisher is not None:

@@ -18,7 +18,6 @@ from stream.ingest.batcher import FrameBatcher
 from stream.ingest.coverage import Coverage
 from stream.ingest.supervisor import SourceSupervisor
 from stream.recordings.media import Video
-from stream.recordings.render import View, render_annotated
 from stream.recordings.results import Receipt, ResultPaths, finished, write_results
 from stream.run.config import EngineConfig
 from stream.run.content import content_hash
@@ -31,6 +30,7 @@ from stream.track.settings import TrackerSettings
 
 if TYPE_CHECKING:
     from hoiclip.loaded import LoadedModel
+    from stream.recordings.render import View
 
 Stage = Literal["reading", "watching", "drawing"]
 VideoState = Literal["done", "failed", "skipped", "stopped", "waiting"]
@@ -148,6 +148,8 @@ class BatchJob:
         if watched.failed is None or watched.events:
             try:
                 if annotated and watched.views:
+                    from stream.recordings.render import render_annotated  # brings PyAV
+
                     draw = partial(_draw_progress, progress, video, watched.length_s)
                     if not render_annotated(self._source(video), paths.annotated, watched.views, stop, progress=draw):
                         return VideoResult(video, "stopped", "stopped while drawing; run the same command to do it")

@@ -10,6 +10,7 @@ from engines.registry import open_engine
 from hoiclip.types import Canvas, Engine
 from stream.run.config import EngineConfig
 from stream.run.inference import EnginePool
+from stream.run.preload import ASSIGNMENT, preload
 
 if TYPE_CHECKING:
     from hoiclip.loaded import LoadedModel
@@ -27,6 +28,7 @@ def engine_pool(loaded: LoadedModel, config: EngineConfig, own: EngineFactory | 
         return EnginePool(own)
 
     def open_for(canvas: Canvas) -> Engine:
+        preload(ASSIGNMENT)  # while the graph is compiled
         engine = open_engine(
             config.kind,
             loaded,

@@ -9,6 +9,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from hoiclip.types import Outputs
 from stream.events.schema import Event
@@ -16,8 +17,10 @@ from stream.ingest.batcher import Batch, FrameBatcher, FrameMeta
 from stream.ingest.source_state import FINAL_KINDS, SourceMessage
 from stream.run.absence import Absences
 from stream.run.inference import EnginePool, Inferred
-from stream.run.metrics import Metrics
 from stream.run.source_run import SourceRun
+
+if TYPE_CHECKING:
+    from stream.run.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 _LOOK_EVERY_S = 0.1  # how often, at least, somebody looks whether an absent camera is absent for too long

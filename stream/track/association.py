@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from stream.track.boxes import Corners, box_distance
 from stream.track.certain import match_if_certain
@@ -109,7 +108,7 @@ def _vote(human_cost: Floats, object_cost: Floats, known: KnownPairs) -> Ints:
     bonus = known.affinity * (cost < MAX_PAIR_DISTANCE)
     bonus *= AFFINITY_BONUS
     cost -= bonus
-    rows, pairs = linear_sum_assignment(cost)
+    rows, pairs = _cheapest(cost)
     is_close = cost[rows, pairs] < MAX_PAIR_DISTANCE
     rows, pairs = rows[is_close], pairs[is_close]
     votes = np.full(2 * num_pairs, NONE)
@@ -146,7 +145,7 @@ def _identify(cost: Floats, limit: Floats, votes: Ints) -> Ints:
     np.minimum(cost, limit, out=cost)
     voted = (votes != NONE).nonzero()[0]
     cost[votes.take(voted), voted] -= PAIR_BONUS
-    tracks, groups = linear_sum_assignment(cost)
+    tracks, groups = _cheapest(cost)
     is_close = cost[tracks, groups] < limit.take(groups)
     rows = np.full(len(votes), NONE)
     rows[groups[is_close]] = tracks[is_close]
@@ -172,3 +171,11 @@ def _follow(tracks: BoxTracks, boxes: _Boxes, leaders: Ints, rows: Ints, t_s: fl
     if new:
         tracks.add(boxes.corners[:, :, new], boxes.kinds[new], t_s)
     return len(found) > 0
+
+
+def _cheapest(cost: Floats) -> tuple[Ints, Ints]:
+    """Return rows and columns of the cheapest assignment."""
+    from scipy.optimize import linear_sum_assignment  # slow to import: `stream.run.preload` begins early
+
+    rows, columns = linear_sum_assignment(cost)
+    return rows, columns
