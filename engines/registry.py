@@ -13,6 +13,7 @@ from hoiclip.types import Canvas, Engine
 
 if TYPE_CHECKING:
     from engines.tensorrt_api import Flavour
+    from engines.tensorrt_progress import OnPhase
     from hoiclip.loaded import LoadedModel
 
 logger = logging.getLogger(__name__)
@@ -53,9 +54,11 @@ def open_engine(
     precision: str | None = None,
     cache_dir: Path | None = None,
     threads: int | None = None,
+    on_phase: OnPhase | None = None,
 ) -> Engine:
     """Return an engine for one canvas.
 
+    `on_phase` gets the progress of a build that takes minutes (TensorRT's); without it the log does.
     ``auto`` takes the best that this machine has and logs why. Raises EngineUnavailableError when the engine cannot run
     here or does not know `precision`; there is no silent fallback.
     """
@@ -96,10 +99,17 @@ def open_engine(
         return OnnxRuntimeEngine(loaded, canvas, max_batch, cache_dir=cache_dir, threads=threads)
     if kind in ("tensorrt", "tensorrt-rtx"):
         from engines.tensorrt_engine import TensorRtEngine
+        from engines.tensorrt_progress import log_phase
 
         flavour: Flavour = "tensorrt" if kind == "tensorrt" else "tensorrt-rtx"
         return TensorRtEngine(
-            loaded, canvas, max_batch, flavour=flavour, precision=precision or "fp16", cache_dir=cache_dir
+            loaded,
+            canvas,
+            max_batch,
+            flavour=flavour,
+            precision=precision or "fp16",
+            cache_dir=cache_dir,
+            on_phase=on_phase or log_phase,
         )
     raise EngineUnavailableError(
         f"unknown engine {kind!r}; choose auto, torch, openvino, onnxruntime, tensorrt, tensorrt-rtx or null"

@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 Flavour = Literal["tensorrt", "tensorrt-rtx"]
 _MODULES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx_bindings"}
 _INSTALL = {
-    "tensorrt": "pip install 'hoistream[tensorrt]' --extra-index-url NVIDIA_INDEX (see TensorRT's guide)",
+    "tensorrt": "pip install 'hoistream[tensorrt]' (its libraries, 2 GB, come from NVIDIA's own server)",
     "tensorrt-rtx": "pip install 'hoistream[tensorrt-rtx]'",
 }
 

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from engines.errors import EngineError, EngineUnavailableError
+from engines.errors import EngineError
 from engines.tensorrt_api import Flavour, Messages, bindings, targets
-from engines.tensorrt_progress import BuildProgress
+from engines.tensorrt_progress import BuildMonitor, OnPhase, log_phase
+from hoiclip.files import write_whole
 
 logger = logging.getLogger(__name__)
 _BOUNDS = (1, 4, 16, 64)  # the largest batch of each profile
@@ -46,13 +47,14 @@ def build_plan(
     compute_capabilities: Sequence[str] = (),
     timing_cache: Path | None = None,
     workspace_gb: float = 4.0,
-    progress: BuildProgress | None = None,
+    on_phase: OnPhase = log_phase,
 ) -> bytes:
     """Return the serialised plan of an ONNX graph with a strongly typed network, for batches 1 to `max_batch`.
 
-    With `compute_capabilities`, such as ``("8.9",)``, TensorRT-RTX builds ahead of time and needs no GPU. The file
-    `timing_cache` is read, if this TensorRT and GPU accept it, and written. Raises EngineUnavailableError for an
-    unknown target, EngineError with TensorRT's messages.
+    With `compute_capabilities`, such as ``("8.9",)``, TensorRT-RTX builds ahead of time and needs no GPU; TensorRT
+    cannot. The file `timing_cache` is read, if this TensorRT and GPU accept it, and written. `on_phase` may end the
+    build. Raises EngineUnavailableError for an unknown target, EngineError with TensorRT's messages, and what
+    `on_phase` raised.
     """
     trt = bindings(flavour)
     messages = Messages(trt, flavour)
@@ -67,17 +69,18 @@ def build_plan(
     config.clear_flag(trt.BuilderFlag.TF32)  # on by default; it rounds fp32 to 10 bits
     _add_profiles(builder, network, config, max_batch)
     if compute_capabilities:
-        _target(trt, flavour, config, compute_capabilities)
+        _target(trt, config, compute_capabilities)
     cache = _read_timing(config, timing_cache)
     logger.info("%s: building %s for batches 1 to %d", flavour, graph, max_batch)
-    with progress or BuildProgress() as shown:
-        monitor = shown.monitor(trt)
-        config.progress_monitor = monitor
-        plan = builder.build_serialized_network(network, config)
+    monitor = BuildMonitor(on_phase)
+    adapter = monitor.adapter(trt)  # TensorRT does not keep it alive
+    config.progress_monitor = adapter
+    plan = builder.build_serialized_network(network, config)
+    monitor.raise_error()
     if plan is None:
         raise EngineError(f"{flavour}: the build of {graph} failed: {messages.failure('it was cancelled')}")
     if cache is not None and timing_cache is not None:
-        _write(timing_cache, bytes(cache.serialize()))
+        write_whole(timing_cache, bytes(cache.serialize()), shared=True)
     return bytes(plan)
 
 
@@ -96,11 +99,7 @@ def _add_profiles(builder: Any, network: Any, config: Any, max_batch: int) -> No
         config.add_optimization_profile(profile)
 
 
-def _target(trt: Any, flavour: Flavour, config: Any, wanted: Sequence[str]) -> None:
-    if flavour != "tensorrt-rtx":
-        raise EngineUnavailableError(
-            "tensorrt: builds only for the GPU of this machine; use tensorrt-rtx ahead of time"
-        )
+def _target(trt: Any, config: Any, wanted: Sequence[str]) -> None:
     numbers = targets(trt, wanted)
     config.num_compute_capabilities = len(numbers)
     for index, number in enumerate(numbers):
@@ -118,10 +117,3 @@ def _read_timing(config: Any, path: Path | None) -> Any:
         if not config.set_timing_cache(cache, False):
             return None  # no cache at all: the build measures everything
     return cache
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(content)
-    part.replace(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,10 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.base import QueueingEngine
-from engines.cuda_buffers import SLOTS, TorchCuda
+from engines.cuda_buffers import SLOTS
+from engines.cuda_device import CudaDevice
 from engines.errors import EngineError
 from engines.tensorrt_api import Flavour, bindings
+from engines.tensorrt_kernels import KernelCache
 from engines.tensorrt_plan import plan_for
+from engines.tensorrt_progress import OnPhase, log_phase
 from engines.tensorrt_runtime import PlanRunner
 from hoiclip.config import ModelConfig
 from hoiclip.types import Canvas, Outputs
@@ -37,26 +41,35 @@ class TensorRtEngine(QueueingEngine):
         flavour: Flavour,
         precision: str = "fp16",
         cache_dir: Path | None = None,
+        on_phase: OnPhase = log_phase,
     ) -> None:
-        trt, device = bindings(flavour), TorchCuda(flavour)
         super().__init__(f"{flavour}-cuda-{precision}", canvas, max_batch, max_in_flight=SLOTS)
-        plan = plan_for(
-            flavour, loaded, canvas, max_batch=max_batch, precision=precision, gpu=device.gpu, cache_dir=cache_dir
-        )
-        self._runner: PlanRunner | None = PlanRunner(
-            trt,
-            flavour,
-            plan.path.read_bytes(),
-            canvas,
-            max_batch,
-            output_shapes(loaded.config),
-            device,
-            runtime_cache=plan.path.with_name("kernels.cache") if flavour == "tensorrt-rtx" else None,
-        )
+        trt = bindings(flavour)
+        with ExitStack() as opened:
+            device = CudaDevice()
+            opened.callback(device.close)
+            plan = plan_for(
+                flavour,
+                loaded,
+                canvas,
+                max_batch=max_batch,
+                precision=precision,
+                gpu=device.gpu,
+                cache_dir=cache_dir,
+                on_phase=on_phase,
+            )
+            kernels = KernelCache(plan.path.with_name("kernels.cache")) if flavour == "tensorrt-rtx" else None
+            shapes = output_shapes(loaded.config)
+            runner = PlanRunner(
+                trt, flavour, plan.path.read_bytes(), canvas, max_batch, shapes, device, kernels=kernels
+            )
+            opened.callback(runner.close)  # before the device, whose memory it uses
+            self._runner: PlanRunner | None = runner
+            self._opened = opened.pop_all()
 
     def submit(self, frames: NDArray[np.uint8]) -> None:
         """Start a batch: upload, computation and download are put on the GPU's streams."""
-        self._open()
+        self._open()  # closed comes before any other complaint
         super().submit(frames)
 
     def _start(self, frames: NDArray[np.uint8]) -> None:
@@ -71,10 +84,9 @@ class TensorRtEngine(QueueingEngine):
         return self._runner
 
     def close(self) -> None:
-        """Free the plan and its memory."""
-        if self._runner is not None:
-            self._runner.close()
-            self._runner = None
+        """Wait for what is in flight, then free the plan and all of its memory, once."""
+        self._runner = None
+        self._opened.close()
 
 
 def output_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:

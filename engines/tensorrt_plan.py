@@ -11,12 +11,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from engines.cuda_buffers import Gpu
+from engines.cuda_device import Gpu
 from engines.errors import EngineUnavailableError
 from engines.plain_graph import plain_graph
 from engines.tensorrt_api import Flavour, bindings, targets
 from engines.tensorrt_build import build_plan, profiles
 from engines.tensorrt_half import graph_hash, half_graph
+from engines.tensorrt_progress import OnPhase, log_phase
 from hoiclip.cache import BuildCache
 from hoiclip.hashes import file_sha256
 from hoiclip.types import Canvas
@@ -50,6 +51,7 @@ def plan_for(
     gpu: Gpu | None = None,
     compute_capabilities: Sequence[str] = (),
     cache_dir: Path | None = None,
+    on_phase: OnPhase = log_phase,
 ) -> Plan:
     """Return the cached plan, building it when there is none for exactly these facts.
 
@@ -78,7 +80,7 @@ def plan_for(
     cache = BuildCache(cache_dir)
     if (found := _find(cache, facts)) is not None:
         return found
-    return _build(cache, facts, graph, flavour, max_batch)
+    return _build(cache, facts, graph, flavour, max_batch, on_phase)
 
 
 def _capabilities(flavour: Flavour, gpu: Gpu | None, wanted: Sequence[str]) -> tuple[str, ...]:
@@ -133,7 +135,9 @@ def _intact(folder: Path) -> dict[str, Any] | None:
     return None
 
 
-def _build(cache: BuildCache, facts: dict[str, Any], graph: Path, flavour: Flavour, max_batch: int) -> Plan:
+def _build(
+    cache: BuildCache, facts: dict[str, Any], graph: Path, flavour: Flavour, max_batch: int, on_phase: OnPhase
+) -> Plan:
     ahead = flavour == "tensorrt-rtx"
     gpu = "".join(letter if letter.isalnum() else "-" for letter in facts["gpu"])
     # TensorRT-RTX times nothing while building: it compiles kernels when they first run and caches those
@@ -145,6 +149,7 @@ def _build(cache: BuildCache, facts: dict[str, Any], graph: Path, flavour: Flavo
         max_batch=max_batch,
         compute_capabilities=facts["compute_capability"] if ahead else (),
         timing_cache=timing,
+        on_phase=on_phase,
     )
     part = cache.begin(facts)
     (part / _PLAN).write_bytes(plan)

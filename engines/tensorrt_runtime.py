@@ -1,20 +1,20 @@
-"""Run a plan with TensorRT or TensorRT-RTX: checked before loading, one context a batch size and slot."""
+"""Run a plan with TensorRT or TensorRT-RTX: checked before it is loaded, one context a batch size and slot."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor, uint8
 
-from engines.cuda_buffers import Device, DoubleBuffer, Slot
+from engines.cuda_buffers import DoubleBuffer, Slot
+from engines.cuda_device import CudaDevice
 from engines.errors import EngineError, EngineUnavailableError
 from engines.tensorrt_api import Flavour, Messages
 from engines.tensorrt_build import Profile, choose_profile
+from engines.tensorrt_kernels import KernelCache
 from hoiclip.types import Canvas, Outputs
 
 logger = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ INPUT = "frames"
 
 
 class PlanRunner:
-    """A loaded plan with its memory; `submit` and `collect` keep two batches under way.
+    """A loaded plan with its memory; `submit` and `collect` keep up to `SLOTS` batches under way.
 
     A context and its CUDA graph are made when a batch size is first seen, and never changed after: a graph holds the
     addresses and shapes of its capture. All contexts share one block of memory, since they run on one stream.
@@ -36,11 +36,11 @@ class PlanRunner:
         canvas: Canvas,
         max_batch: int,
         output_shapes: Mapping[str, tuple[int, ...]],
-        device: Device,
+        device: CudaDevice,
         *,
-        runtime_cache: Path | None = None,
+        kernels: KernelCache | None = None,
     ) -> None:
-        self._trt, self._flavour, self._device = trt, flavour, device
+        self._trt, self._flavour, self._device, self._kernels = trt, flavour, device, kernels
         self._messages = Messages(trt, flavour)
         self._runtime: Any = trt.Runtime(self._messages.handler)
         self._refuse_invalid(plan)
@@ -50,17 +50,10 @@ class PlanRunner:
         self._profiles = self._read_profiles()
         self._check(canvas, max_batch, output_shapes)
         self._canvas = canvas
-        self._cache_path, self._cache_read = runtime_cache, b""
-        self._cache: Any = None
-        self._memory: Tensor = device.buffer((max(int(self._engine.device_memory_size_v2), 1),), uint8)
+        self._memory = device.memory((max(int(self._engine.device_memory_size_v2), 1),), np.uint8)
         self._replays: dict[tuple[int, int], Callable[[], None]] = {}  # by slot and batch
         self._contexts: list[Any] = []
         self._buffers = DoubleBuffer(device, canvas, max_batch, output_shapes, self._launch)
-
-    @property
-    def under_way(self) -> int:
-        """Batches submitted and not collected."""
-        return self._buffers.under_way
 
     def submit(self, frames: NDArray[np.uint8]) -> None:
         """Start a batch; see `DoubleBuffer.submit`."""
@@ -71,13 +64,17 @@ class PlanRunner:
         return self._buffers.collect()
 
     def close(self) -> None:
-        """Finish what is under way, keep the kernels that were compiled, free everything; once."""
-        while self._buffers.under_way:
-            self._buffers.collect()
-        self._save_cache()
-        self._replays.clear()
-        self._contexts.clear()
-        self._engine = self._runtime = None
+        """Finish what is under way, keep the kernels that were compiled, and free what runs on the device's memory."""
+        try:
+            while self._buffers.under_way:
+                self._buffers.collect()
+            if self._kernels is not None:
+                self._kernels.save()
+        finally:
+            self._replays.clear()
+            self._device.release_graphs()
+            self._contexts.clear()
+            self._engine = self._runtime = None
 
     def _refuse_invalid(self, plan: bytes) -> None:
         """Raise with TensorRT-RTX's own diagnosis; TensorRT has none and returns no engine."""
@@ -128,15 +125,15 @@ class PlanRunner:
 
     def _prepare(self, slot: Slot, batch: int, stream: Any) -> Callable[[], None]:
         """Return the function that runs a slot's first `batch` frames on `stream`."""
-        handle = self._device.handle(stream)
+        handle = int(stream)
         context = self._context()
-        context.set_device_memory(self._memory.data_ptr(), self._memory.numel())
+        context.set_device_memory(self._memory.pointer, self._memory.nbytes)
         profile = choose_profile(batch, self._profiles)
         self._expect(context.set_optimization_profile_async(profile, handle), f"take profile {profile}")
         shape = (batch, self._canvas.height, self._canvas.width, 3)
         self._expect(context.set_input_shape(INPUT, shape), f"take frames {list(shape)}")
         for name, memory in {INPUT: slot.frames, **slot.outputs}.items():
-            self._expect(context.set_tensor_address(name, memory.data_ptr()), f"take the address of {name}")
+            self._expect(context.set_tensor_address(name, memory.pointer), f"take the address of {name}")
         missing = context.infer_shapes()
         self._expect(not missing, f"know the shapes of {missing}")
 
@@ -144,9 +141,7 @@ class PlanRunner:
             self._expect(context.execute_async_v3(handle), f"run batch {batch}")
 
         execute()  # lazy work, such as compiling kernels, must happen before a capture
-        ready = self._device.event()
-        self._device.record(ready, stream)
-        self._device.synchronise(ready)
+        self._device.finish(stream)
         self._contexts.append(context)
         # TensorRT-RTX captures by itself, see `_context`; it alone knows when its kernels are final
         return execute if self._flavour == "tensorrt-rtx" else self._device.capture(execute, stream)
@@ -159,36 +154,13 @@ class PlanRunner:
             config.set_execution_context_allocation_strategy(strategy)
             config.dynamic_shapes_kernel_specialization_strategy = trt.DynamicShapesKernelSpecializationStrategy.EAGER
             config.cuda_graph_strategy = trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
-            self._attach_cache(config)
+            if self._kernels is not None:
+                self._expect(self._kernels.attach(config), "use the kernel cache")
             context = self._engine.create_execution_context(config)
         else:
             context = self._engine.create_execution_context(strategy)
         self._expect(context is not None, "create a context")
         return context
-
-    def _attach_cache(self, config: Any) -> None:
-        """Let contexts share compiled kernels, and those of earlier runs where TensorRT-RTX accepts them."""
-        if self._cache_path is None:
-            return
-        if self._cache is None:
-            self._cache = config.create_runtime_cache()
-            self._cache_read = self._cache_path.read_bytes() if self._cache_path.is_file() else b""
-            if self._cache_read and not self._cache.deserialize(self._cache_read):
-                logger.info("%s: of another GPU or driver, kernels are compiled again", self._cache_path)
-        self._expect(config.set_runtime_cache(self._cache), "use the kernel cache")
-
-    def _save_cache(self) -> None:
-        if self._cache is None or self._cache_path is None:
-            return
-        content = bytes(self._cache.serialize())
-        if content == self._cache_read:
-            return
-        part = self._cache_path.with_name(self._cache_path.name + ".part")
-        try:
-            part.write_bytes(content)
-            part.replace(self._cache_path)
-        except OSError as error:
-            logger.warning("%s: not written (%s); the next start compiles again", self._cache_path, error)
 
     def _expect(self, done: Any, what: str) -> None:
         if not done:

@@ -47,6 +47,7 @@ def build(
     """
     from engines.registry import open_engine
     from hoiclip.errors import InputError
+    from stream.commands.support.build_progress import BuildProgress
 
     loaded, size = _model(model, canvas)
     if kind == "openvino" and precision == "int8":
@@ -63,7 +64,17 @@ def build(
             raise InputError("--compute-capability and --out belong to `engine build tensorrt-rtx`, ahead of time")
         _build_ahead(loaded, size, target, max_batch, precision or "fp16", out, cache_dir)
         return
-    with open_engine(kind, loaded, size, max_batch=max_batch, precision=precision, cache_dir=cache_dir) as engine:
+    with BuildProgress() as progress:
+        engine = open_engine(
+            kind,
+            loaded,
+            size,
+            max_batch=max_batch,
+            precision=precision,
+            cache_dir=cache_dir,
+            on_phase=progress,
+        )
+    with engine:
         typer.echo(f"{engine.name} {size}: ready")
 
 
@@ -81,16 +92,19 @@ def _build_ahead(
     import shutil
 
     from engines.tensorrt_plan import plan_for
+    from stream.commands.support.build_progress import BuildProgress
 
-    plan = plan_for(
-        "tensorrt-rtx",
-        loaded,
-        canvas,
-        max_batch=max_batch,
-        precision=precision,
-        compute_capabilities=targets,
-        cache_dir=cache_dir,
-    )
+    with BuildProgress() as progress:
+        plan = plan_for(
+            "tensorrt-rtx",
+            loaded,
+            canvas,
+            max_batch=max_batch,
+            precision=precision,
+            compute_capabilities=targets,
+            cache_dir=cache_dir,
+            on_phase=progress,
+        )
     path = plan.path
     if out is not None:
         shutil.copyfile(path, out)

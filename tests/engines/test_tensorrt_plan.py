@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from engines import tensorrt_plan
-from engines.cuda_buffers import Gpu
+from engines.cuda_device import Gpu
 from engines.errors import EngineUnavailableError
 from engines.tensorrt_plan import ANY_GPU, Plan, plan_for
 from hoiclip.types import Canvas
@@ -51,9 +51,10 @@ class Builder:
 @pytest.fixture
 def builder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Builder]:
     made = Builder(tmp_path)
-    for name, stand_in in (("build_plan", made.build_plan), ("plain_graph", made.graph), ("bindings", made.bindings)):
+    stand_ins = {"build_plan": made.build_plan, "bindings": made.bindings}
+    stand_ins |= {"plain_graph": made.graph, "half_graph": made.graph}
+    for name, stand_in in stand_ins.items():
         monkeypatch.setattr(tensorrt_plan, name, stand_in)
-    monkeypatch.setattr(tensorrt_plan, "half_graph", made.graph)
     yield made
 
 
