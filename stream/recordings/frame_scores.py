@@ -65,7 +65,7 @@ def score_recording(
         for index, frame in enumerate(group):
             one = Outputs(*(array[index : index + 1] for array in outputs))
             scores = score(one, classifier, enhancement=enhancement)
-            found.append(FrameScores(frame.t_s, frame.size_hw, scores, cuts.is_cut(frame.pixels)))
+            found.append(FrameScores(frame.t_s, frame.size_hw, scores, cuts.observe(frame.pixels)))
         if progress is not None:
             progress(group[-1].t_s)
     return found

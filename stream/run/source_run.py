@@ -77,7 +77,7 @@ class SourceRun:
         if meta.capture_wall_s is not None:
             self.seen_at_s = time.monotonic() - max(0.0, time.time() - meta.capture_wall_s)
         detections = self.head.pairs(outputs, self._size_hw)
-        cut = not meta.corrupt and self._cuts.is_cut(picture)  # damage is no evidence of another view
+        cut = not meta.corrupt and self._cuts.observe(picture)  # damage is no evidence of another view
         transitions = self.tracker.update(meta.pts_s, detections, corrupt=meta.corrupt, cut=cut)
         if self.on_pairs is not None:
             self.on_pairs(meta.pts_s, self.tracker.snapshot())

@@ -22,8 +22,8 @@ class CutDetector:
     def __init__(self) -> None:
         self._before: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
 
-    def is_cut(self, picture: NDArray[np.uint8]) -> bool:
-        """Return whether `picture` uint8 [H, W, 3] (RGB) shows another view than the last one did.
+    def observe(self, picture: NDArray[np.uint8]) -> bool:
+        """Take the next frame, uint8 [H, W, 3] (RGB); return whether it shows another view than the last one did.
 
         Pictures without contrast, flashes and pictures below 16x28 are no evidence: the next one is compared with what
         was before them.

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stream.track.episodes import NEVER, Episodes
-from stream.track.handover import find_continued, take_over
+from stream.track.handover import find_continued, take_ids_of_tracks, take_over
 from stream.track.lifecycle import LifeCycle
 from stream.track.motion import BoxTracks
 from stream.track.pairs import PairTable
@@ -81,6 +81,8 @@ def decide(
             episodes.updated_s[place] = t_s
             why = life_cycle.goes_on(episode, score)
             transitions.append(reporter.transition("updated", pairs, episode, t_s, "interval", why))
+    if any(transition.kind == "ended" for transition in transitions):
+        take_ids_of_tracks(pairs, episodes, tracks, is_past)
     if np.count_nonzero(is_past):
         episodes = episodes.at(~is_past)
     if continued:

@@ -64,21 +64,24 @@ def take_over(
     Nothing is left of the old pair: its row is to be dropped, and its episodes are moved to `row`, or marked in
     `is_past` [E] where `row` has that interaction too. Returns the places of the moved ones, out of order.
     """
-    ends = (pairs.human_rows, pairs.human_ids), (pairs.object_rows, pairs.object_ids)
-    for track_rows, ids in ends:
+    for track_rows, ids in ((pairs.human_rows, pairs.human_ids), (pairs.object_rows, pairs.object_ids)):
         if track_rows[row] != track_rows[old_row]:
-            tracks.continue_as(int(track_rows[row]), int(track_rows[old_row]), int(ids[old_row]))
+            tracks.show_as(int(track_rows[row]), int(ids[old_row]))
         ids[row] = ids[old_row]
     pairs.pair_ids[row] = pairs.pair_ids[old_row]
     np.maximum(pairs.smoothed[row], pairs.smoothed[old_row], out=pairs.smoothed[row])
     moved = _join_episodes(episodes, row, old_row, is_past)
     pairs.human_rows[old_row] = pairs.object_rows[old_row] = NONE
-    is_published = np.zeros(pairs.num_pairs, np.bool_)
-    is_published[episodes.rows[episodes.is_open & ~is_past]] = True
-    for track_rows, ids in ends:  # what has no open event takes its tracks' new ids
-        free = (~is_published & (track_rows != NONE)).nonzero()[0]
-        ids[free] = tracks.ids[track_rows[free]]
+    take_ids_of_tracks(pairs, episodes, tracks, is_past)
     return moved
+
+
+def take_ids_of_tracks(pairs: PairTable, episodes: Episodes, tracks: BoxTracks, is_past: Bools) -> None:
+    """Show the pairs that have no open event by the ids of their tracks; an open event keeps those it began with."""
+    is_free = pairs.human_rows != NONE
+    is_free[episodes.rows[episodes.is_open & ~is_past]] = False
+    for track_rows, ids in ((pairs.human_rows, pairs.human_ids), (pairs.object_rows, pairs.object_ids)):
+        ids[is_free] = tracks.ids[track_rows[is_free]]
 
 
 def _join_episodes(episodes: Episodes, row: int, old_row: int, is_past: Bools) -> NDArray[np.int64]:

@@ -75,9 +75,10 @@ class BoxTracks:
         self.labels = np.append(self.labels, labels)
         self._state = np.concatenate([self._state, new], axis=1)
 
-    def continue_as(self, row: int, old_row: int, old_id: int) -> None:
-        """Show the track `row` by the id of the track that it continues; that one, which others follow, takes its."""
-        self.ids[old_row] = self.ids[row]
+    def show_as(self, row: int, old_id: int) -> None:
+        """Show the track `row` by the id of what it continues; the track of its kind that has this id takes its own."""
+        same_kind = (self.labels == HUMAN) == (self.labels[row] == HUMAN)
+        self.ids[same_kind & (self.ids == old_id)] = self.ids[row]
         self.ids[row] = old_id
 
     def keep(self, is_kept: Bools) -> None:

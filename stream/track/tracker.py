@@ -91,7 +91,8 @@ class PairTracker:
             transitions += self._end_all(self._last_s, "clock", f"media time went back to {t_s:.1f} s")
             self._last_s = None
         elif cut and self._last_s is not None:
-            transitions += self._end_all(t_s, "cut", "the caller reported a cut")
+            transitions += self._end_all(t_s, "cut", "the picture changed to another view")
+            self._scenery.forget()
         elapsed_s = None if self._last_s is None else t_s - self._last_s
         self._last_s = t_s
         self._pairs.is_seen[:] = False
@@ -145,7 +146,9 @@ class PairTracker:
     # -- endings -------------------------------------------------------------------------------------------------
 
     def _end_all(self, t_s: float, reason: str, why: str) -> list[Transition]:
+        """End and forget all pairs; what is scenery among them stays known by its place."""
         transitions = self._end(np.ones(self._pairs.num_pairs, np.bool_), t_s, reason, why)
+        self._scenery.remember(self._pairs)
         self._tracks.keep(np.zeros(len(self._tracks), np.bool_))
         self._pairs = PairTable.empty(len(self.names))
         self._replacement = ReplacementDetector()

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from stream.track.tracker import PairTracker, TrackerSettings
 
 GOLDEN = Path(__file__).with_name("scenes.json")
-"""The outcomes of the first `NUM_SCENES` scenes, as they were before the tracker was taken apart and made faster."""
+"""The outcomes of the first `NUM_SCENES` scenes, as recorded last."""
 NUM_SCENES = 240
 WIDTH, HEIGHT = 1280.0, 720.0
 OBJECT_NAMES = ("bicycle", "cup", "suitcase")

@@ -2,90 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-
 import numpy as np
 import pytest
 
 from hoiclip.errors import InputError
-from stream.track.tracker import PairTracker, TrackerSettings, Transition
-
-NAMES = ("ride bicycle", "hold cup", "carry suitcase", "no_interaction bicycle")
-OBJECTS = ("bicycle", "cup", "suitcase")
-RIDE, HOLD, CARRY, NOTHING = range(4)
-OBJECT_OF = (0, 1, 2, 0)
-
-
-@dataclass
-class Detections:
-    """The fields of `hoiclip.postprocess.PairDetections` that the tracker reads."""
-
-    human_boxes_xyxy: np.ndarray
-    object_boxes_xyxy: np.ndarray
-    object_labels: np.ndarray
-    object_scores: np.ndarray
-    scores: np.ndarray
-
-
-Seen = tuple[Sequence[float], Sequence[float], int, dict[int, float]]  # human box, object box, label, scores
-
-
-def frame(pairs: Iterable[Seen]) -> Detections:
-    pairs = list(pairs)
-    scores = np.zeros((len(pairs), len(NAMES)), np.float32)
-    for row, (_, _, _, by_interaction) in enumerate(pairs):
-        for k, score in by_interaction.items():
-            scores[row, k] = score
-    return Detections(
-        np.array([p[0] for p in pairs], np.float32).reshape(-1, 4),
-        np.array([p[1] for p in pairs], np.float32).reshape(-1, 4),
-        np.array([p[2] for p in pairs], np.int64),
-        np.ones(len(pairs), np.float32),
-        scores,
-    )
-
-
-def human_at(x: float, y: float = 100) -> list[float]:
-    return [x, y, x + 60, y + 160]
-
-
-def thing_at(x: float, y: float = 180, size: float = 40) -> list[float]:
-    return [x, y, x + size, y + size]
-
-
-# What the scenes below were made for; the defaults are tuned and may change.
-SETTINGS = {
-    "enter_score": 0.35, "smoothing_s": 0.4, "min_duration_s": 0.2, "gap_s": 1.0, "min_pair_score": 0.1,
-}  # fmt: skip
-
-
-def tracker(**settings) -> PairTracker:
-    return PairTracker(
-        NAMES,
-        object_names=OBJECTS,
-        no_interaction=[False, False, False, True],
-        settings=TrackerSettings(**{**SETTINGS, **settings}),
-    )
-
-
-def play(
-    tracker: PairTracker, scene: Callable[[float], Iterable[Seen]], seconds: float, fps: float = 5, start: float = 0.0
-) -> list[Transition]:
-    out: list[Transition] = []
-    for i in range(round(seconds * fps)):
-        t_s = start + i / fps
-        out += tracker.update(t_s, frame(scene(t_s)))
-    return out
-
-
-def kinds(transitions: Iterable[Transition], kind: str) -> list[Transition]:
-    return [t for t in transitions if t.kind == kind]
-
-
-def riding(start: float, end: float, score: float = 0.9, rest: float = 0.15):
-    """One person beside a bicycle, riding it from `start` to `end`."""
-    return lambda t: [(human_at(100), thing_at(110), 0, {RIDE: score if start <= t < end else rest})]
+from stream.track.tracker import PairTracker, TrackerSettings
+from tests.stream.track.scripted import (
+    CARRY,
+    HOLD,
+    NAMES,
+    NOTHING,
+    RIDE,
+    Detections,
+    frame,
+    human_at,
+    kinds,
+    object_at,
+    play,
+    riding,
+    tracker,
+)
 
 
 @pytest.mark.parametrize("fps", [2.5, 5, 10, 25, 30])
@@ -111,7 +47,7 @@ def test_smoothed_scores_do_not_depend_on_the_frame_rate():
 
 
 def test_no_interaction_never_becomes_an_event():
-    assert play(tracker(), lambda t: [(human_at(0), thing_at(0), 0, {NOTHING: 0.99})], 5) == []
+    assert play(tracker(), lambda t: [(human_at(0), object_at(0), 0, {NOTHING: 0.99})], 5) == []
 
 
 def test_one_frame_never_opens_an_event():
@@ -120,7 +56,7 @@ def test_one_frame_never_opens_an_event():
 
 def test_corrupt_frames_open_nothing_and_do_not_break_what_is_open():
     live = tracker()
-    scene = frame([(human_at(0), thing_at(0), 0, {RIDE: 0.99})])
+    scene = frame([(human_at(0), object_at(0), 0, {RIDE: 0.99})])
     assert [live.update(i / 5, scene, corrupt=True) for i in range(20)] == [[]] * 20
     found = [t for i in range(20, 60) for t in live.update(i / 5, scene, corrupt=30 <= i < 34)]
     assert [t.kind for t in found if t.kind != "updated"] == ["started"]
@@ -131,7 +67,7 @@ def test_an_occlusion_shorter_than_the_gap_neither_ends_nor_splits():
     live = tracker()
 
     def scene(t):
-        return [] if 3 <= t < 3.7 else [(human_at(20 * t), thing_at(20 * t), 0, {RIDE: 0.8})]
+        return [] if 3 <= t < 3.7 else [(human_at(20 * t), object_at(20 * t), 0, {RIDE: 0.8})]
 
     found = play(live, scene, 8, 10) + live.flush(8, "end_of_file")
     assert [t.kind for t in found if t.kind != "updated"] == ["started", "ended"]
@@ -142,8 +78,8 @@ def test_an_occlusion_shorter_than_the_gap_neither_ends_nor_splits():
 def test_an_interaction_goes_on_when_one_half_of_the_pair_begins_a_new_track(half):
     def scene(t):
         jump = 400 if t >= 5 else 0  # farther than any box moves between two frames
-        human, thing = (jump, 40) if half == "human" else (0, 40 + jump)
-        return [(human_at(human), thing_at(thing), 0, {RIDE: 0.9})]
+        human, item = (jump, 40) if half == "human" else (0, 40 + jump)
+        return [(human_at(human), object_at(item), 0, {RIDE: 0.9})]
 
     live = tracker()
     found = play(live, scene, 10) + live.flush(10, "end_of_file")
@@ -159,8 +95,8 @@ def test_what_somebody_hands_over_while_both_are_seen_is_two_events():
     def scene(t):
         holder, other = (0, 300) if t < 5 else (300, 0)
         return [
-            (human_at(holder), thing_at(150), 0, {RIDE: 0.9}),
-            (human_at(other), thing_at(150), 0, {RIDE: 0.12}),
+            (human_at(holder), object_at(150), 0, {RIDE: 0.9}),
+            (human_at(other), object_at(150), 0, {RIDE: 0.12}),
         ]
 
     live = tracker()
@@ -177,7 +113,7 @@ def test_whatever_starts_ends_once_under_the_same_ids(seed):
     found = []
     for i in range(80):  # few places, so that pairs are lost, found and confused all the time
         pairs = [
-            (human_at(int(rng.integers(4)) * 45), thing_at(int(rng.integers(4)) * 45), int(rng.integers(2)),
+            (human_at(int(rng.integers(4)) * 45), object_at(int(rng.integers(4)) * 45), int(rng.integers(2)),
              {k: float(rng.random()) for k in range(len(NAMES))})
             for _ in range(int(rng.integers(5)))
         ]  # fmt: skip
@@ -195,7 +131,7 @@ def test_whatever_starts_ends_once_under_the_same_ids(seed):
 def test_a_new_pair_that_does_something_else_is_not_the_old_one():
     other = next(k for k in range(len(NAMES)) if k not in (RIDE, NOTHING))
     live = tracker()
-    scene = lambda t: [(human_at(0), thing_at(40 if t < 5 else 440), 0, {RIDE if t < 5 else other: 0.9})]  # noqa: E731
+    scene = lambda t: [(human_at(0), object_at(40 if t < 5 else 440), 0, {RIDE if t < 5 else other: 0.9})]  # noqa: E731
     found = play(live, scene, 10) + live.flush(10, "end_of_file")
     assert [t.interaction for t in kinds(found, "started")] == [RIDE, other]
     assert len({t.pair_id for t in kinds(found, "started")}) == 2
@@ -203,7 +139,7 @@ def test_a_new_pair_that_does_something_else_is_not_the_old_one():
 
 def test_a_pair_that_leaves_ends_as_lost_at_its_last_evidence():
     def scene(t):
-        return [(human_at(0), thing_at(0), 0, {RIDE: 0.8})] if t < 3 else []
+        return [(human_at(0), object_at(0), 0, {RIDE: 0.8})] if t < 3 else []
 
     (ended,) = kinds(play(tracker(), scene, 6, 10), "ended")
     assert ended.reason == "lost" and "unseen" in ended.why
@@ -214,8 +150,8 @@ def test_a_pair_that_leaves_ends_as_lost_at_its_last_evidence():
 def test_a_human_keeps_one_id_over_several_interactions_and_objects():
     def scene(t):
         body = np.array(human_at(50 + 10 * t))
-        yield body, thing_at(60 + 10 * t), 0, {RIDE: 0.9 if t > 1 else 0.0}
-        yield body + 3, thing_at(70 + 10 * t, 120, 16), 1, {HOLD: 0.9 if t > 3 else 0.0}  # another query's box
+        yield body, object_at(60 + 10 * t), 0, {RIDE: 0.9 if t > 1 else 0.0}
+        yield body + 3, object_at(70 + 10 * t, 120, 16), 1, {HOLD: 0.9 if t > 3 else 0.0}  # another query's box
 
     started = kinds(play(tracker(min_pair_score=0.0), scene, 6), "started")
     assert [t.interaction for t in started] == [RIDE, HOLD]
@@ -226,7 +162,7 @@ def test_a_human_keeps_one_id_over_several_interactions_and_objects():
 def test_two_queries_of_one_pair_are_one_event():
     def scene(t):
         for shift in (0, 2, -3):
-            yield human_at(50 + shift), thing_at(60 + shift), 0, {RIDE: 0.8}
+            yield human_at(50 + shift), object_at(60 + shift), 0, {RIDE: 0.8}
 
     assert len(kinds(play(tracker(), scene, 4), "started")) == 1
 
@@ -246,7 +182,7 @@ def test_crossing_people_keep_their_ids_and_what_they_carry(seed, hidden_s):
         rng.shuffle(people)
         jitter = lambda box: np.array(box) + rng.normal(0, 1.5, 4)  # noqa: E731
         found += live.update(
-            t, frame([(jitter(human_at(x)), jitter(thing_at(x + 20 * d)), 2, {CARRY: 0.8}) for d, x in people])
+            t, frame([(jitter(human_at(x)), jitter(object_at(x + 20 * d)), 2, {CARRY: 0.8}) for d, x in people])
         )
         for view in live.snapshot():
             if view.is_seen and (t < 4.5 or t > 6):
@@ -261,8 +197,8 @@ def test_crossing_people_keep_their_ids_and_what_they_carry(seed, hidden_s):
 def test_crossing_people_with_different_objects_do_not_swap():
     def scene(t):
         a, b = 30 + 100 * t, 630 - 100 * t
-        yield human_at(a), thing_at(a), 0, {RIDE: 0.8}
-        yield human_at(b), thing_at(b), 2, {CARRY: 0.8}
+        yield human_at(a), object_at(a), 0, {RIDE: 0.8}
+        yield human_at(b), object_at(b), 2, {CARRY: 0.8}
 
     live = tracker()
     found = play(live, scene, 6, 5) + live.flush(6, "end_of_file")
@@ -274,8 +210,8 @@ def test_crossing_people_with_different_objects_do_not_swap():
 
 def two_people(x: float):
     return lambda t: [
-        (human_at(x), thing_at(x), 0, {RIDE: 0.8}),
-        (human_at(x + 200), thing_at(x + 200), 2, {CARRY: 0.8}),
+        (human_at(x), object_at(x), 0, {RIDE: 0.8}),
+        (human_at(x + 200), object_at(x + 200), 2, {CARRY: 0.8}),
     ]
 
 
@@ -310,7 +246,7 @@ def test_everybody_missed_for_a_moment_is_no_cut():
 @pytest.mark.parametrize("seed", range(10))
 def test_a_weak_score_about_the_threshold_does_not_flicker(seed):
     rng = np.random.default_rng(seed)
-    scene = lambda t: [(human_at(0), thing_at(0), 0, {RIDE: float(np.clip(rng.normal(0.35, 0.1), 0, 1))})]  # noqa: E731
+    scene = lambda t: [(human_at(0), object_at(0), 0, {RIDE: float(np.clip(rng.normal(0.35, 0.1), 0, 1))})]  # noqa: E731
     found = play(tracker(stationary_s=0), scene, 60)
     assert len(kinds(found, "started")) <= 2
 
@@ -324,7 +260,7 @@ def test_scenery_ends_and_stays_silent_until_something_moves():
             return []
         shift = 0 if t < 60 else 10 * (t - 60)
         jitter = rng.normal(0, 0.8, 4)
-        return [(np.array(human_at(shift)) + jitter, np.array(thing_at(shift)) + jitter, 0, {RIDE: 0.7})]
+        return [(np.array(human_at(shift)) + jitter, np.array(object_at(shift)) + jitter, 0, {RIDE: 0.7})]
 
     found = play(live, scene, 64)
     started, ended = kinds(found, "started"), kinds(found, "ended")
@@ -336,7 +272,7 @@ def test_scenery_ends_and_stays_silent_until_something_moves():
 def test_a_moving_pair_is_never_taken_for_scenery():
     def scene(t):
         x = 100 + 10 * np.sin(t)
-        return [(human_at(x), thing_at(x), 0, {RIDE: 0.7})]
+        return [(human_at(x), object_at(x), 0, {RIDE: 0.7})]
 
     assert kinds(play(tracker(stationary_s=5), scene, 60), "ended") == []
 
@@ -354,13 +290,13 @@ def test_updates_are_rate_limited():
 
 
 def test_thresholds_of_one_interaction_override_the_common_ones():
-    both = lambda t: [(human_at(0), thing_at(0), 0, {RIDE: 0.5, CARRY: 0.5})]  # noqa: E731
+    both = lambda t: [(human_at(0), object_at(0), 0, {RIDE: 0.5, CARRY: 0.5})]  # noqa: E731
     found = play(tracker(thresholds={"ride bicycle": (0.6, 0.4)}), both, 3)
     assert [t.interaction for t in kinds(found, "started")] == [CARRY]
 
 
 def test_a_start_is_not_dated_back_over_long_hesitation():
-    scene = lambda t: [(human_at(0), thing_at(0), 0, {RIDE: 0.36 if t < 0.1 else 0.3 if t < 20 else 0.9})]  # noqa: E731
+    scene = lambda t: [(human_at(0), object_at(0), 0, {RIDE: 0.36 if t < 0.1 else 0.3 if t < 20 else 0.9})]  # noqa: E731
     (started,) = kinds(play(tracker(enter_score=0.35, stationary_s=0), scene, 22), "started")
     assert started.started_s >= 19
 
@@ -389,7 +325,7 @@ def test_every_start_has_one_end_and_equal_input_gives_equal_output(seed):
             n = int(rng.integers(0, 8))
             at = rng.uniform(0, 300, (n, 2))
             seen = [
-                (human_at(x), thing_at(y), int(rng.integers(3)), {int(rng.integers(4)): rng.random()}) for x, y in at
+                (human_at(x), object_at(y), int(rng.integers(3)), {int(rng.integers(4)): rng.random()}) for x, y in at
             ]
             found += live.update(i / 5, frame(seen), corrupt=bool(rng.random() < 0.1), cut=bool(rng.random() < 0.01))
         return found + live.flush(60.0, "end_of_file")
@@ -409,7 +345,7 @@ def test_the_order_of_a_frames_pairs_does_not_matter():
     def run(seed):
         order, rng, live, found = np.random.default_rng(seed), np.random.default_rng(7), tracker(), []
         for i in range(60):
-            scene = [(human_at(x), thing_at(x), n % 3, {n % 3: rng.random()}) for n, x in enumerate((0, 40, 90, 200))]
+            scene = [(human_at(x), object_at(x), n % 3, {n % 3: rng.random()}) for n, x in enumerate((0, 40, 90, 200))]
             order.shuffle(scene)
             found += live.update(i / 5, frame(scene))
         return found

@@ -1,0 +1,75 @@
+"""One event that goes on in another pair: ids stay one to one, and only what was lost goes on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from stream.track.motion import HUMAN, BoxTracks
+from stream.track.tracker import PairTracker
+from tests.stream.track.scenes import OBJECT_NAMES, Scene
+from tests.stream.track.scripted import CARRY, HOLD, RIDE, human_at, kinds, object_at, play, tracker
+
+
+def test_ids_of_tracks_stay_one_to_one_when_one_continues_another() -> None:
+    tracks = BoxTracks(velocity_s=0.3, coast_s=0.5)
+    tracks.add(np.zeros((2, 2, 5)), np.array([HUMAN, HUMAN, HUMAN, 0, 1]), 0.0)
+    assert tracks.ids.tolist() == [1, 2, 3, 1, 2]
+    tracks.show_as(2, 1)  # the third human is who was number 1
+    assert tracks.ids.tolist() == [3, 2, 1, 1, 2]
+    tracks.show_as(1, 1)
+    assert tracks.ids.tolist() == [3, 1, 2, 1, 2]
+    tracks.show_as(3, 7)  # of an object that is forgotten
+    assert tracks.ids.tolist() == [3, 1, 2, 7, 2]
+
+
+def test_in_random_scenes_no_two_tracks_share_an_id_and_what_has_no_event_shows_its_tracks_ids() -> None:
+    for seed in range(30):
+        scene = Scene(seed)
+        tracker = PairTracker(scene.names, object_names=OBJECT_NAMES, settings=scene.settings)
+        for seen in scene.frames():
+            tracker.update(seen.t_s, seen.detections, seen.corrupt, seen.cut)
+            tracks, pairs, episodes = tracker._tracks, tracker._pairs, tracker._episodes
+            for of_kind in (tracks.labels == HUMAN, tracks.labels != HUMAN):
+                assert len(np.unique(tracks.ids[of_kind])) == np.count_nonzero(of_kind)
+            assert len(np.unique(pairs.pair_ids)) == pairs.num_pairs
+            quiet = np.setdiff1d(np.arange(pairs.num_pairs), episodes.rows[episodes.is_open])
+            assert np.array_equal(pairs.human_ids[quiet], tracks.ids[pairs.human_rows[quiet]])
+            assert np.array_equal(pairs.object_ids[quiet], tracks.ids[pairs.object_rows[quiet]])
+
+
+def test_everything_that_a_pair_was_doing_goes_on_in_its_continuation() -> None:
+    def scene(t: float) -> list:
+        jump = 0 if t < 4 else 400  # the human's track is lost, the object stays
+        return [(human_at(jump), object_at(40), 0, {RIDE: 0.9, CARRY: 0.8})]
+
+    live = tracker()
+    found = play(live, scene, 8) + live.flush(8, "end_of_file")
+    assert [t.kind for t in found if t.kind != "updated"] == ["started", "started", "ended", "ended"]
+    assert len({(t.pair_id, t.human_id, t.object_id) for t in found}) == 1
+
+
+def test_what_the_other_half_was_seen_doing_since_does_not_go_on() -> None:
+    def scene(t: float) -> list:
+        if t < 4:
+            return [(human_at(0), object_at(40), 0, {RIDE: 0.9})]
+        return [  # somebody else takes the bicycle; the first is still there, with a cup
+            (human_at(400), object_at(40), 0, {RIDE: 0.9}),
+            (human_at(0), object_at(0, 120, 16), 1, {HOLD: 0.9}),
+        ]
+
+    live = tracker(gap_s=2.0)
+    rides = [t for t in play(live, scene, 8) if t.interaction == RIDE]
+    assert [t.kind for t in rides if t.kind != "updated"] == ["started", "started", "ended"]
+    assert len({t.human_id for t in rides}) == 2
+
+
+@pytest.mark.parametrize("seen_s, is_one", [(0.6, True), (1.6, False)])
+def test_a_pair_that_is_seen_long_after_the_other_began_is_not_continued(seen_s: float, is_one: bool) -> None:
+    def scene(t: float) -> list:
+        first, second = (human_at(0), object_at(0), 0, {RIDE: 0.9}), (human_at(30), object_at(20), 0, {RIDE: 0.55})
+        return ([first] if t < 4 + seen_s else []) + ([second] if t >= 4 else [])
+
+    live = tracker(enter_score=0.5, leave_score=0.2, smoothing_s=1.2, gap_s=3.0)
+    found = play(live, scene, 12, 10)
+    assert (len(kinds(found, "started")) == 1) == is_one
