@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, get_args
 
 from engines.errors import EngineUnavailableError
 from engines.nvidia import gpu_name
+from hoiclip.errors import HoistreamError
 from hoiclip.types import Canvas, Engine
 
 if TYPE_CHECKING:
@@ -17,26 +18,80 @@ if TYPE_CHECKING:
     from hoiclip.loaded import LoadedModel
 
 logger = logging.getLogger(__name__)
-_ON_GPUS = {"torch": "torch", "tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx_bindings"}  # in that order
+_ON_GPUS = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx_bindings", "torch": "torch"}  # the fastest first
 
 
 class Choice(NamedTuple):
-    """What ``auto`` chose, and why."""
+    """What ``auto`` may take, and why."""
 
     kind: str
     reason: str
 
 
-def choose() -> Choice:
-    """Return the best engine that this machine can run."""
+def candidates() -> list[Choice]:
+    """Return the engines that this machine may be able to run, the best first."""
+    found = []
     if (name := gpu_name()) is not None:
         for kind, module in _ON_GPUS.items():
             if _has(module) and (kind != "torch" or _torch_has_cuda()):
-                return Choice(kind, f"{name} is present")
-        logger.warning("%s is present, but nothing that uses it; pip install 'hoistream[tensorrt-rtx]'", name)
+                found.append(Choice(kind, f"{name} is present"))
+        if not found:
+            logger.warning("%s is present, but nothing that uses it; pip install 'hoistream[tensorrt-rtx]'", name)
     if _has("openvino"):
-        return Choice("openvino", "it is the fastest exact engine on CPUs")
-    return Choice("torch", "OpenVINO is not installed (pip install 'hoistream[run]')")
+        found.append(Choice("openvino", "it is the fastest exact engine on CPUs"))
+    if _has("onnxruntime"):
+        found.append(Choice("onnxruntime", "it is exact on CPUs"))
+    if _has("torch") and not any(choice.kind == "torch" for choice in found):
+        found.append(Choice("torch", "nothing faster is installed (pip install 'hoistream[run]')"))
+    return found
+
+
+def _open_best(
+    loaded: LoadedModel,
+    canvas: Canvas,
+    max_batch: int,
+    precision: str | None,
+    cache_dir: Path | None,
+    threads: int | None,
+    on_phase: OnPhase | None,
+) -> Engine:
+    """Return the first candidate that opens and is verified."""
+    from engines.verified import verify
+
+    def open_reference(kind: str) -> Engine:
+        return open_engine(kind, loaded, canvas, max_batch=1, precision="fp32", cache_dir=cache_dir, threads=threads)
+
+    passed_over = []
+    for kind, reason in candidates():
+        engine = None
+        try:
+            engine = open_engine(
+                kind,
+                loaded,
+                canvas,
+                max_batch=max_batch,
+                precision=precision,
+                cache_dir=cache_dir,
+                threads=threads,
+                on_phase=on_phase,
+            )
+            verdict = verify(engine, loaded, open_reference, cache_dir)
+        except (HoistreamError, RuntimeError, OSError) as error:  # of the runtimes as well: any of them may break
+            passed_over.append(f"{kind}: {' '.join(str(error).split())}")
+            logger.warning("engine auto: not %s", passed_over[-1])
+            if engine is not None:
+                _close(engine)
+            continue
+        logger.info("engine auto: %s, because %s; verified: %s", engine.name, reason, verdict)
+        return engine
+    raise EngineUnavailableError(f"auto: no engine runs here; {'; '.join(passed_over) or 'none is installed'}")
+
+
+def _close(engine: Engine) -> None:
+    try:
+        engine.close()
+    except HoistreamError as error:
+        logger.warning("%s: while closing: %s", engine.name, error)
 
 
 def _torch_has_cuda() -> bool:
@@ -59,12 +114,12 @@ def open_engine(
     """Return an engine for one canvas.
 
     `on_phase` gets the progress of a build that takes minutes (TensorRT's); without it the log does.
-    ``auto`` takes the best that this machine has and logs why. Raises EngineUnavailableError when the engine cannot run
-    here or does not know `precision`; there is no silent fallback.
+    ``auto`` takes the best that runs here and was found right here (`engines.verified`), and logs why; each one that it
+    passes over is named with the reason. Any other kind that cannot run, or does not know `precision`, raises
+    EngineUnavailableError: there is no silent fallback.
     """
     if kind == "auto":
-        kind, reason = choose()
-        logger.info("engine auto: %s, because %s", kind, reason)
+        return _open_best(loaded, canvas, max_batch, precision, cache_dir, threads, on_phase)
     if kind == "null":
         from engines.null_engine import NullEngine
 

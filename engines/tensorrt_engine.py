@@ -63,6 +63,7 @@ class TensorRtEngine(QueueingEngine):
             runner = PlanRunner(
                 trt, flavour, plan.path.read_bytes(), canvas, max_batch, shapes, device, kernels=kernels
             )
+            self.build = str(plan.record["sha256"])
             opened.callback(runner.close)  # before the device, whose memory it uses
             self._runner: PlanRunner | None = runner
             self._opened = opened.pop_all()

@@ -202,7 +202,9 @@ def loaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, machine: Machine) ->
     plan = tmp_path / "model.plan"
     plan.write_bytes(b"plan")
     monkeypatch.setattr(
-        tensorrt_engine, "plan_for", lambda *_, gpu, **__: SimpleNamespace(path=plan, facts={"gpu": gpu})
+        tensorrt_engine,
+        "plan_for",
+        lambda *_, gpu, **__: SimpleNamespace(path=plan, facts={"gpu": gpu}, record={"sha256": "1"}),
     )
     yield SimpleNamespace(config=CONFIG)
     assert machine.cuda.living() == []
