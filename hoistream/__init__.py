@@ -6,6 +6,7 @@
 | `watch` | cameras and recordings, as an iterator of events while they happen |
 | `process` | recorded videos, as a table |
 | `subscribe`, `subscribe_async` | events that another process publishes on Redis Streams |
+| `demo_clip` | a recording to try them with |
 
 Importing this package loads nothing: NumPy, video, engines and torch are imported by the function that needs them, and
 `subscribe` needs none of them. Messages go to the loggers ``hoistream``, ``stream``, ``engines`` and ``hoiclip``;
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from hoiclip.errors import HoistreamError, InputError
     from hoiclip.found import Interaction
     from hoiclip.types import Canvas, Engine, Outputs
+    from hoistream.demo import demo_clip
     from hoistream.models import Model, load_model
     from hoistream.processing import ProcessError, process
     from hoistream.watching import Watch, watch
@@ -54,6 +56,7 @@ __all__ = [
     "TrackerSettings",
     "Watch",
     "__version__",
+    "demo_clip",
     "load_model",
     "process",
     "subscribe",
@@ -78,6 +81,7 @@ _HOMES = {
     "SourceStateEvent": "stream.events.schema",
     "TrackerSettings": "stream.track.settings",
     "Watch": "hoistream.watching",
+    "demo_clip": "hoistream.demo",
     "load_model": "hoistream.models",
     "process": "hoistream.processing",
     "subscribe": "stream.subscribe.client",

@@ -21,17 +21,19 @@ def draw_timeline(
     path: Path, spans: Sequence[Span], *, title: str, length_s: float, truth: Sequence[Span] = ()
 ) -> None:
     """Write a PNG with one row an interaction: solid bars for `spans`, hatched outlines for `truth` where given."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
+    # Not by pyplot: its backend and its figures belong to whoever calls this, such as a notebook.
+    from matplotlib import colormaps
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
     names = sorted(
         {span.name for span in (*spans, *truth)}, key=lambda n: min(s.start_s for s in (*spans, *truth) if s.name == n)
     )
-    colours = plt.get_cmap("tab20")
-    figure, axes = plt.subplots(figsize=(11, 1.6 + 0.42 * max(len(names), 1)), dpi=110)
+    colours = colormaps["tab20"]
+    figure = Figure(figsize=(11, 1.6 + 0.42 * max(len(names), 1)), dpi=110)
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
     for row, name in enumerate(names):
         colour = colours(row % 20)
         for span in (s for s in truth if s.name == name):
@@ -71,4 +73,3 @@ def draw_timeline(
         axes.legend(handles=handles, loc="upper right", fontsize=8)
     figure.tight_layout()
     figure.savefig(path)
-    plt.close(figure)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 
 import hoistream
@@ -13,6 +14,18 @@ __all__ = ["free_tcp_port", "make_camera", "make_clip", "make_events", "make_ser
 
 EAGER = {"enter_score": 0.2, "min_duration_s": 0.1, "min_pair_score": 0.05}
 """With these, the null engine's constant pairs open interactions at once."""
+
+
+def write_demo_start(path: Path, seconds: float) -> Path:
+    """Write the first seconds of the demonstration clip, as they are."""
+    with av.open(str(hoistream.demo_clip())) as source, av.open(str(path), "w") as target:
+        stream = source.streams.video[0]
+        copy = target.add_stream_from_template(stream)
+        for packet in source.demux(stream):
+            if packet.dts is not None and packet.dts * packet.time_base < seconds:
+                packet.stream = copy
+                target.mux(packet)
+    return path
 
 
 @pytest.fixture(scope="session")

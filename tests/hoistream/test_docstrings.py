@@ -13,7 +13,7 @@ import pyarrow.compute  # examples use it as `pa.compute`
 import pytest
 
 import hoistream
-from hoiclip.shipped import shipped
+from tests.hoistream.conftest import write_demo_start
 
 MODULES = sorted(f"hoistream.{module.name}" for module in pkgutil.iter_modules(hoistream.__path__))
 
@@ -23,13 +23,7 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What the examples find: the first seconds of the demonstration clip, and a picture of it."""
     folder = tmp_path_factory.mktemp("examples")
     clip, picture = folder / "clip.mp4", folder / "picture.png"
-    with av.open(str(shipped("assets/demo.mp4"))) as source, av.open(str(clip), "w") as target:
-        stream = source.streams.video[0]
-        copy = target.add_stream_from_template(stream)
-        for packet in source.demux(stream):
-            if packet.dts is not None and packet.dts * packet.time_base < 4.0:
-                packet.stream = copy
-                target.mux(packet)
+    write_demo_start(clip, 4.0)
     with av.open(str(clip)) as source:
         next(frame for frame in source.decode(video=0) if frame.time >= 3.0).to_image().save(picture)
     return {"clip": str(clip), "picture": str(picture), "pa": pa}
