@@ -6,7 +6,7 @@
 #   make docs        the documentation as a site, in site/
 #   make bench       the numbers in docs/performance.md
 #   make lock        write constraints.txt, the versions tested together
-#   make bench-gpu   every engine on an NVIDIA GPU, into docs/benchmarks/gpu-*.json
+#   make bench-gpu   everything about an NVIDIA GPU, with a verdict, into docs/benchmarks/gpu-*.json
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help

@@ -1,4 +1,7 @@
-"""Frames/s of every engine that runs on this machine's NVIDIA GPU, parity first; writes docs/benchmarks/gpu-*.json.
+"""All that is claimed of NVIDIA GPUs, measured on this one, with a verdict; writes docs/benchmarks/gpu-*.json.
+
+Parity of every engine first, then frames/s and share of the roofline, the production pipeline on a clip, the cameras
+that it carries at five frames a second, and decoding with and without the GPU's decoder.
 
 Run: make bench-gpu, or python -m benchmarks.gpu [--model FILE] [--engines torch:fp16 …] [--batches 1 2 …] [--seconds S]
 """
@@ -7,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -24,8 +28,11 @@ from numpy.typing import NDArray
 
 from benchmarks.full_model import write_parity_model
 from benchmarks.gpu_limits import Limits, measure_limits
+from benchmarks.gpu_pipeline import FPS, decoding, pipeline_speed, streams_carried
 from benchmarks.machine import machine
 from engines.bench import count_flop
+from engines.cuda_device import find_gpu
+from engines.errors import EngineUnavailableError
 from engines.loading import load_model
 from engines.parity import compare
 from engines.registry import open_engine
@@ -33,6 +40,7 @@ from engines.torch_engine import TorchEngine
 from hoiclip.cache import cache_directory
 from hoiclip.classifier import TextClassifier
 from hoiclip.errors import HoistreamError
+from hoiclip.files import write_whole
 from hoiclip.loaded import LoadedModel
 from hoiclip.postprocess import score, to_pairs
 from hoiclip.shipped import shipped, shipped_model
@@ -43,22 +51,29 @@ BATCHES = (1, 2, 4, 8, 16, 32)
 CANVASES = ("750x1333", "480x853")
 WORST_ERROR = {"fp16": 0.1, "tf32": 0.02, "fp32": 1e-3}  # of any output of the demonstration model
 AGREEMENT = 0.97  # of its best 100
+ROOFLINE, OF_ENGINE = 0.5, 0.9  # shares below which the verdict is bad
 Frames = NDArray[np.uint8]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print and write the measurements; return 2 without a GPU, 1 when no engine ran."""
+    """Print and write the measurements and a verdict; return 1 without a GPU, or when something fell short."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, help="converted model; full size with parity weights when not given")
     parser.add_argument("--engines", nargs="+", default=ENGINES, metavar="KIND:PRECISION")
     parser.add_argument("--batches", nargs="+", type=int, default=BATCHES)
     parser.add_argument("--canvases", nargs="+", default=CANVASES, metavar="HEIGHTxWIDTH")
     parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
+    parser.add_argument("--clip", type=Path, default=shipped("assets/demo.mp4"), help="for the pipeline and decoding")
     parser.add_argument("--out", type=Path, default=Path("docs/benchmarks"))
     options = parser.parse_args(arguments)
+    try:
+        find_gpu()
+    except EngineUnavailableError as error:
+        print(f"bench-gpu: {error}", file=sys.stderr)
+        return 1
     if not torch.cuda.is_available():
-        print("bench-gpu: torch finds no usable NVIDIA GPU; run it on a machine with one", file=sys.stderr)
-        return 2
+        print("bench-gpu: torch is built without CUDA; install a build that measures the roofline", file=sys.stderr)
+        return 1
     model = options.model or parity_model()
     report: dict[str, Any] = {
         "command": "python -m benchmarks.gpu " + shlex.join(sys.argv[1:] if arguments is None else arguments),
@@ -67,6 +82,9 @@ def main(arguments: list[str] | None = None) -> int:
         "limits": {},
         "parity": {},
         "results": [],
+        "pipeline": {},
+        "streams": {},
+        "decoding": {},
         "not_run": {},
     }
     path = options.out / f"gpu-{re.sub('[^a-z0-9]+', '-', report['machine']['gpu'].lower()).strip('-')}.json"
@@ -82,10 +100,70 @@ def main(arguments: list[str] | None = None) -> int:
             report["not_run"][engine] = " ".join(str(error).split())
             print(f"{engine}: not run further: {report['not_run'][engine]}", flush=True)
         torch.cuda.empty_cache()
-        path.parent.mkdir(parents=True, exist_ok=True)  # after each engine: a crash of the next costs nothing
-        path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    print(f"wrote {path}")
-    return 0 if report["results"] else 1
+        write_whole(path, json.dumps(report, indent=2) + "\n")  # after each engine: a crash of the next costs nothing
+    best = fastest(report)
+    if best is not None:
+        try:
+            production(report, best, options.clip)
+        except (HoistreamError, RuntimeError) as error:
+            report["not_run"][f"pipeline with {best}"] = " ".join(str(error).split())
+    report["verdict"] = verdict(report)
+    write_whole(path, json.dumps(report, indent=2) + "\n")
+    print(f"wrote {path}", *(line for line, _ in report["verdict"]), sep="\n")
+    return 0 if all(good for _, good in report["verdict"]) else 1
+
+
+def fastest(report: dict[str, Any]) -> str | None:
+    """Return the engine with the highest rate that the pipeline can open by name, or None when none ran."""
+    rows = [row for row in report["results"] if not row["engine"].startswith("onnxruntime")]
+    best = max(rows, key=lambda row: row["of_roofline"], default=None)
+    return None if best is None else str(best["engine"])
+
+
+def production(report: dict[str, Any], engine: str, clip: Path) -> None:
+    """Measure the pipeline with the demonstration model, whose events are real."""
+    loaded = load_model(shipped_model())
+    canvas = loaded.canvases[0]
+    report["pipeline"] = pipeline_speed(engine, loaded, canvas, clip)
+    first = int(min(0.8 * report["pipeline"]["frames_per_s"] / FPS, 8 * (os.cpu_count() or 1)))
+    report["streams"] = streams_carried(engine, loaded, canvas, clip, first=first)
+    report["decoding"] = decoding(clip, canvas)
+
+
+def verdict(report: dict[str, Any]) -> list[tuple[str, bool]]:
+    """Return what was found, a line each, and whether it is as it should be."""
+    lines = [
+        (f"parity of {name}: best 100 in common {found['top_agreement']:.1%}", True)
+        for name, found in report["parity"].items()
+    ]
+    lines += [(f"NOT RUN {name}: {reason}", False) for name, reason in report["not_run"].items()]
+    if not report["results"]:
+        return [*lines, ("VERDICT: no engine ran on this GPU", False)]
+    row = max(report["results"], key=lambda row: row["of_roofline"])
+    rate = max(row["frames_per_s"], row.get("overlapped_frames_per_s", 0.0))
+    lines.append(
+        (
+            f"fastest: {row['engine']} at {row['canvas']}, batch {row['batch']}: {rate:.0f} frames/s, "
+            f"{row['of_roofline']:.0%} of the roofline (at least {ROOFLINE:.0%} expected)",
+            row["of_roofline"] >= ROOFLINE,
+        )
+    )
+    if whole := report["pipeline"]:
+        lines.append(
+            (
+                f"pipeline: {whole['frames_per_s']:.0f} frames/s from {whole['sources']} recordings at once, "
+                f"{whole['of_engine']:.0%} of the engine alone (at least {OF_ENGINE:.0%} expected)",
+                whole["of_engine"] >= OF_ENGINE,
+            )
+        )
+    if streams := report["streams"]:
+        carried = streams["streams"]
+        lines.append((f"cameras carried at {streams['fps']:.0f} frames/s: {carried}", carried > 0))
+    if rates := report["decoding"]:
+        nvdec = "not run: " + rates["nvdec_not_run"] if rates["nvdec"] is None else f"{rates['nvdec']:.0f} frames/s"
+        lines.append((f"decoding: {rates['software']:.0f} frames/s on one thread; NVDEC {nvdec}", True))
+    short = sum(not good for _, good in lines)
+    return [*lines, ("VERDICT: as it should be" if not short else f"VERDICT: {short} of these fall short", not short)]
 
 
 def open_on_gpu(name: str, loaded: LoadedModel, canvas: Canvas, max_batch: int) -> Engine:

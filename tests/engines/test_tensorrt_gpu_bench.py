@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import gpu
+from benchmarks import gpu, gpu_pipeline
 from benchmarks.gpu_limits import Limits
+from engines.cuda_device import Gpu
 from engines.errors import EngineUnavailableError
+from engines.loading import load_model
 from engines.null_engine import NullEngine
 from hoiclip.loaded import LoadedModel
+from hoiclip.shipped import shipped, shipped_model
 from hoiclip.types import Canvas, Engine
 
 CANVAS = Canvas(64, 112)
@@ -23,7 +26,7 @@ LIMITS = Limits({"fp16": 100.0, "tf32": 50.0, "fp32": 10.0}, upload_gb_per_s=10.
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 def test_without_a_gpu_one_line_says_so(capsys: pytest.CaptureFixture[str]) -> None:
-    assert gpu.main([]) == 2
+    assert gpu.main([]) == 1
     out, error = capsys.readouterr()
     assert out == "" and error.count("\n") == 1 and "no usable NVIDIA GPU" in error
 
@@ -44,6 +47,8 @@ def simulated(monkeypatch: pytest.MonkeyPatch, tiny_model_path: Path) -> Path:
         return NullEngine(loaded.config, canvas, max_batch)
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(gpu, "find_gpu", lambda: Gpu("NVIDIA L40S (simulated)", "8.9"))
+    monkeypatch.setattr(gpu, "production", lambda report, engine, clip: None)
     monkeypatch.setattr(gpu, "open_on_gpu", open_on_gpu)
     monkeypatch.setattr(gpu, "gpu", lambda: {"gpu": "NVIDIA L40S (simulated)"})
     monkeypatch.setattr(gpu, "measure_limits", lambda: LIMITS)
@@ -53,9 +58,9 @@ def simulated(monkeypatch: pytest.MonkeyPatch, tiny_model_path: Path) -> Path:
 def test_every_engine_is_measured_or_named_with_the_reason(
     simulated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gpu, "parity", lambda name: {"engine": name})
+    monkeypatch.setattr(gpu, "parity", lambda name: {"engine": name, "top_agreement": 0.99})
     arguments = ["--model", str(simulated), "--canvases", str(CANVAS), "--batches", "1", "2", "--seconds", "0"]
-    assert gpu.main([*arguments, "--engines", "torch:fp16", "tensorrt:fp16", "--out", str(tmp_path)]) == 0
+    assert gpu.main([*arguments, "--engines", "torch:fp16", "tensorrt:fp16", "--out", str(tmp_path)]) == 1
     report: dict[str, Any] = json.loads((tmp_path / "gpu-nvidia-l40s-simulated.json").read_text())
     assert report["not_run"] == {"tensorrt:fp16": "tensorrt:fp16: its libraries do not load"}
     assert [(row["engine"], row["batch"]) for row in report["results"]] == [("torch:fp16", 1), ("torch:fp16", 2)]
@@ -76,3 +81,63 @@ def test_frames_of_the_clip_differ() -> None:
     frames = gpu.clip_frames(CANVAS, 3)
     assert frames.shape == (3, 64, 112, 3) and frames.dtype == np.uint8
     assert not np.array_equal(frames[0], frames[2])
+
+
+def report(**changes: Any) -> dict[str, Any]:
+    row = {"engine": "tensorrt:fp16", "canvas": "750x1333", "batch": 8, "frames_per_s": 700.0, "of_roofline": 0.6}
+    found: dict[str, Any] = {
+        "parity": {"tensorrt:fp16": {"top_agreement": 0.985}},
+        "not_run": {},
+        "results": [row, {**row, "engine": "onnxruntime:tf32", "of_roofline": 0.7}],
+        "pipeline": {"frames_per_s": 650.0, "sources": 8, "of_engine": 0.95},
+        "streams": {"fps": 5.0, "streams": 90},
+        "decoding": {"software": 400.0, "nvdec": None, "nvdec_not_run": "no decoder"},
+    }
+    return found | changes
+
+
+def test_the_verdict_names_everything_and_is_good_only_when_all_is() -> None:
+    lines = gpu.verdict(report())
+    assert [good for _, good in lines] == [True] * 6 and lines[-1][0] == "VERDICT: as it should be"
+    text = "\n".join(line for line, _ in lines)
+    assert "98.5%" in text and "70% of the roofline" in text and "90" in text and "NVDEC not run: no decoder" in text
+    assert gpu.fastest(report()) == "tensorrt:fp16", "the pipeline runs ONNX Runtime on CPUs only"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"not_run": {"tensorrt-rtx:fp16": "its libraries do not load"}},
+        {"pipeline": {"frames_per_s": 300.0, "sources": 8, "of_engine": 0.5}},
+        {"streams": {"fps": 5.0, "streams": 0}},
+        {"results": []},
+    ],
+)
+def test_whatever_falls_short_makes_the_verdict_bad(change: dict[str, Any]) -> None:
+    lines = gpu.verdict(report(**change))
+    assert not lines[-1][1] and lines[-1][0].startswith("VERDICT: ")
+
+
+@pytest.mark.parametrize(("limit", "first"), [(100, 60), (100, 150), (0, 8), (5, 5), (1, 16)])
+def test_the_cameras_carried_are_searched_for(limit: int, first: int) -> None:
+    tried: list[int] = []
+
+    def carries(cameras: int) -> bool:
+        tried.append(cameras)
+        return cameras <= limit
+
+    best = gpu_pipeline.most_carried(first, carries)
+    assert best <= limit and len(tried) <= 5
+    assert best >= 0.75 * limit
+
+
+def test_the_pipeline_is_measured_with_any_engine() -> None:
+    loaded = load_model(shipped_model())
+    found = gpu_pipeline.pipeline_speed("null", loaded, CANVAS, shipped("assets/demo.mp4"), copies=1)
+    assert found["frames_per_s"] > 0 and found["of_engine"] == found["frames_per_s"] / found["engine_alone"]
+
+
+def test_decoding_is_measured_with_and_without_the_gpus_decoder() -> None:
+    found = gpu_pipeline.decoding(shipped("assets/demo.mp4"), CANVAS, seconds=0.1)
+    assert found["software"] > 0
+    assert (found["nvdec"] is None) == ("nvdec_not_run" in found)
