@@ -122,7 +122,8 @@ def measure(arguments: list[str], runs: int, cache: Path) -> dict[str, Any]:
     seconds = [next(at for name, at, _ in result["marks"] if name == "first frame") for result in results]
     middle = sorted(range(runs), key=seconds.__getitem__)[runs // 2]
     marks = results[middle]["marks"]
-    steps, before = {}, 0.0
+    steps: dict[str, float] = {}
+    before = 0.0
     for name, at, _ in marks:
         steps[name] = steps.get(name, 0.0) + at - before
         before = at

@@ -50,7 +50,7 @@ def average_precision(loaded: TorchModel, scores: PairScores, notes: list[Note])
         done, boxes = note["hoi_annotation"], boxes_of(note)
         ends = [boxes[[each[key] for each in done]].reshape(-1, 4) for key in ("subject_id", "object_id")]
         labels = [each["hoi_category_id"] - 1 for each in done]
-        truth.append(Pairs.build(np.full(len(done), image), labels, *ends, np.ones(len(done))))
+        truth.append(Pairs.build(np.full(len(done), image), labels, ends[0], ends[1], np.ones(len(done))))
     classes = InteractionClasses.of(loaded.vocabulary)
     return evaluate_hico(Pairs.concatenate(truth), Pairs.concatenate(found), classes)
 

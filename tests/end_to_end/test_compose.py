@@ -75,7 +75,7 @@ def test_redis_has_a_password_and_keeps_an_append_only_file(compose) -> None:
 
 
 def test_every_command_is_one_of_ours_with_arguments_that_it_takes(compose) -> None:
-    group = typer.main.get_command(app)
+    group: Any = typer.main.get_command(app)
     for service in ours(compose).values():
         name, *arguments = service["command"]
         group.commands[name].make_context(name, list(arguments))  # raises for an unknown option or a missing argument

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,7 @@ LIMIT_S = 240.0
 )
 @pytest.mark.parametrize(("precision", "bytes_a_weight"), [("fp16", 2), ("fp32", 4)])
 def test_the_full_size_graph_is_compiled_ahead_of_time(
-    precision: str, bytes_a_weight: int, full_size: LoadedModel, record_property: pytest.RecordProperty
+    precision: str, bytes_a_weight: int, full_size: LoadedModel, record_property: Callable[[str, object], None]
 ) -> None:
     plan = plan_for(
         "tensorrt-rtx",

@@ -125,7 +125,9 @@ def test_words_and_lessons_come_along(tiny_loaded: TorchModel, copied: Path, tmp
     vocabulary = tmp_path / "mine.yaml"
     vocabulary.write_text("interactions:\n  - ride bicycle\n")
     rows = np.eye(3, loaded.config.clip.embed_dim, dtype=np.float32)
-    store_lesson(vocabulary, Lesson(TaughtRow("a wink", *rows[:2], None, rows[2]), loaded.fingerprint, ("a.mp4",)))
+    store_lesson(
+        vocabulary, Lesson(TaughtRow("a wink", rows[0], rows[1], None, rows[2]), loaded.fingerprint, ("a.mp4",))
+    )
     shutil.copyfile(vocabulary, copied / "vocabulary.yaml")
     shutil.copytree(tmp_path / "mine.taught", copied / "vocabulary.taught")
     write_manifest(copied, loaded.canvases, {})

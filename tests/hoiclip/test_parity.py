@@ -12,12 +12,12 @@ import pytest
 import torch
 
 from hoiclip import parity
-from hoiclip.checkpoint import assemble
 from hoiclip.classifier import TrainedHeads
 from hoiclip.clip_tower import encode_texts
 from hoiclip.model import HoiClip
-from hoiclip.parity_fill import image, normalised
+from hoiclip.parity_fill import IMAGENET, image, normalised
 from hoiclip.preprocess import prepare_picture
+from hoiclip.weights import assemble
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 pytestmark = pytest.mark.xdist_group("full_model")
@@ -127,6 +127,6 @@ def test_classifier_rows_are_compared_in_a_file_that_holds_no_tokens(tiny_loaded
 
 
 def test_the_filled_weights_are_a_pure_function_of_their_names() -> None:
-    first = normalised(11, 32, 32, *parity.IMAGENET)
-    assert np.array_equal(first, normalised(11, 32, 32, *parity.IMAGENET))
-    assert not np.array_equal(first, normalised(12, 32, 32, *parity.IMAGENET))
+    first = normalised(11, 32, 32, *IMAGENET)
+    assert np.array_equal(first, normalised(11, 32, 32, *IMAGENET))
+    assert not np.array_equal(first, normalised(12, 32, 32, *IMAGENET))

@@ -88,7 +88,9 @@ def random_case(seed: int) -> tuple[Pairs, Pairs]:
     truth = Pairs.build(images, interaction, *boxes)
     if num_truth == 0:
         found_boxes = np.tile(np.array([0, 0, 5, 5]), (2, num_found, 1))
-        return truth, Pairs.build([0] * num_found, [0] * num_found, *found_boxes, rng.random(num_found))
+        return truth, Pairs.build(
+            [0] * num_found, [0] * num_found, found_boxes[0], found_boxes[1], rng.random(num_found)
+        )
     source = rng.integers(0, num_truth, num_found)  # most detections lie near a true pair, many of them near the same
     found_boxes = boxes[:, source] + rng.integers(-2, 3, (2, num_found, 4))
     found_boxes[:, :, 2:] = np.maximum(found_boxes[:, :, 2:], found_boxes[:, :, :2])
@@ -96,7 +98,8 @@ def random_case(seed: int) -> tuple[Pairs, Pairs]:
     found = Pairs.build(
         np.where(is_stray, rng.integers(0, num_images, num_found), truth.image[source]),
         np.where(is_stray, rng.integers(0, 3, num_found), truth.interaction[source]),
-        *found_boxes,
+        found_boxes[0],
+        found_boxes[1],
         rng.integers(0, 6, num_found) / 5,
     )
     return truth, found

@@ -224,7 +224,9 @@ def test_two_processes_equal_one(folder: Path, tmp_path: Path, monkeypatch: pyte
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    multiprocessing.spawn(_one_of_two, (port, configuration(folder, tmp_path / "two", **changes)), nprocs=2)
+    multiprocessing.spawn(  # type: ignore[attr-defined]
+        _one_of_two, (port, configuration(folder, tmp_path / "two", **changes)), nprocs=2
+    )
     two = load_torch_model(tmp_path / "two" / "model.safetensors").module.state_dict()
     monkeypatch.setattr(torch.optim, "AdamW", plain_descent)
     one = run(folder, tmp_path / "one", **changes)

@@ -94,7 +94,7 @@ class _ToLoopback(HTTPAdapter):
         super().__init__()
 
     def send(self, request: requests.PreparedRequest, **options: object) -> requests.Response:  # type: ignore[override]
-        parts = urlsplit(request.url)
+        parts = urlsplit(str(request.url))
         original, request.url = request.url, f"http://127.0.0.1:{self._port}{parts.path}?{parts.query}"
         response = super().send(request, **options)  # type: ignore[arg-type]
         response.url = original

@@ -18,7 +18,6 @@ from engines.loading import load_model
 from hoiclip.errors import HoistreamError, InputError
 from hoiclip.types import Canvas
 from stream.events.schema import Event
-from stream.recordings import batch_job
 from stream.recordings.batch_job import BatchJob, BatchSettings, Progress, VideoResult
 from stream.recordings.media import Video, find_videos
 from stream.recordings.results import ResultPaths
@@ -142,7 +141,7 @@ def test_a_failed_video_that_had_events_is_tried_again(
         reports["clip"].failed = "clip.mp4: the decoder died"
         return reports
 
-    monkeypatch.setattr(batch_job.Pipeline, "run", broken)
+    monkeypatch.setattr(Pipeline, "run", broken)
     (failed,) = job(videos)
     assert (failed.state, failed.detail) == ("failed", "clip.mp4: the decoder died")
     assert failed.events > 0

@@ -13,7 +13,6 @@ import pytest
 
 from stream.events.schema import CoverageGapEvent, Event, InteractionEvent, SourceStateEvent
 from stream.ingest.source_state import SourceMessage
-from stream.run import absence
 from stream.run.absence import GRACE_S, Absences
 from stream.run.config import RunConfig
 from stream.run.deployment import Deployment
@@ -137,7 +136,7 @@ def message(kind: Any) -> SourceMessage:
 
 def test_an_absence_is_over_once_when_the_gap_has_passed_on_the_wall(monkeypatch: pytest.MonkeyPatch) -> None:
     now_s = 100.0
-    monkeypatch.setattr(absence.time, "monotonic", lambda: now_s)
+    monkeypatch.setattr(time, "monotonic", lambda: now_s)
     tracker = SimpleNamespace(settings=SimpleNamespace(gap_s=2.0))
     run: Any = SimpleNamespace(source_id="gate", seen_at_s=99.0, tracker=tracker)
     absences = Absences()

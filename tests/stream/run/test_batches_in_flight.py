@@ -23,10 +23,9 @@ from stream.events.schema import Event, comparable
 from stream.ingest.batcher import Batch, FrameBatcher
 from stream.ingest.source_state import FrameMeta, SourceMessage
 from stream.ingest.supervisor import SourceSupervisor
-from stream.run.deployment import source_tracker
 from stream.run.inference import EnginePool
 from stream.run.pipeline import Pipeline
-from stream.run.source_run import Head, SourceRun
+from stream.run.source_run import Head, SourceRun, source_tracker
 from stream.track.settings import TrackerSettings
 
 SMALL, LARGE = Canvas(4, 6), Canvas(8, 6)
