@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from simulated_cuda import SimulatedCuda
 
 from engines import cuda_device
 from engines.cuda_device import CudaDevice, Gpu, find_gpu
 from engines.errors import EngineError, EngineUnavailableError
+from tests.support.simulated_cuda import SimulatedCuda
 
 
 @pytest.fixture

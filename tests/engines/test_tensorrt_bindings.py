@@ -13,9 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from binding_signatures import Bindings, read, stored
-from checked_tensorrt import Checked, CheckedModule
-from simulated_cuda import SimulatedCuda, check_call
 
 from engines import tensorrt_build
 from engines.errors import EngineError
@@ -26,6 +23,9 @@ from engines.tensorrt_build import build_plan
 from engines.tensorrt_progress import BuildMonitor, log_phase
 from hoiclip.shipped import shipped_model
 from hoiclip.types import Canvas
+from tests.support.binding_signatures import Bindings, read, stored
+from tests.support.checked_tensorrt import Checked, CheckedModule
+from tests.support.simulated_cuda import SimulatedCuda, check_call
 
 pytestmark = pytest.mark.xdist_group("engines")
 

@@ -12,11 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import simulated_tensorrt
-from checked_tensorrt import CheckedModule
 from numpy.typing import NDArray
-from simulated_cuda import SimulatedCuda
-from simulated_tensorrt import SimulatedTensorRt
 
 from engines import cuda_device, tensorrt_engine
 from engines.cuda_device import CudaDevice
@@ -29,6 +25,10 @@ from engines.tensorrt_runtime import PlanRunner
 from hoiclip.config import tiny
 from hoiclip.errors import InputError
 from hoiclip.types import Canvas, Outputs
+from tests.support import simulated_tensorrt
+from tests.support.checked_tensorrt import CheckedModule
+from tests.support.simulated_cuda import SimulatedCuda
+from tests.support.simulated_tensorrt import SimulatedTensorRt
 
 CANVAS = Canvas(4, 6)
 CONFIG = tiny(5, 7, 3)

@@ -3,7 +3,7 @@
 pybind11 writes each method's signatures into its docstring. TensorRT-RTX is read where it is installed. TensorRT cannot
 be installed everywhere; its signatures were written to ``signatures/`` by
 
-    python tests/support/binding_signatures.py MODULE > tests/support/signatures/tensorrt-VERSION.json
+    python -m tests.support.binding_signatures MODULE > tests/support/signatures/tensorrt-VERSION.json
 
 (its bindings load without its libraries when three empty ones export the few C functions that they name).
 """
@@ -151,7 +151,7 @@ def read(module: Any) -> Bindings:
     """Return what an imported module offers."""
     classes = {name: _members(getattr(module, name)) for name in CLASSES if hasattr(module, name)}
     enumerations = {
-        name: sorted(value.__members__)
+        name: sorted(getattr(value, "__members__"))  # noqa: B009  # not of a Python enumeration
         for name, value in vars(module).items()
         if isinstance(value, type) and hasattr(value, "__members__") and not issubclass(value, Enum)
     }

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from binding_signatures import Bindings
+from tests.support.binding_signatures import Bindings
 
 Use = tuple[str, str]
 """Class and member, such as ("Runtime", "__init__"); for enumerations the enumeration and its member."""

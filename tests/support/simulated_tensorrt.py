@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from binding_signatures import read, stored
-from checked_tensorrt import CheckedModule
 from numpy.typing import NDArray
-from simulated_cuda import SimulatedCuda
 
 from hoiclip.types import Outputs
+from tests.support.binding_signatures import read, stored
+from tests.support.checked_tensorrt import CheckedModule
+from tests.support.simulated_cuda import SimulatedCuda
 
 Shapes = Mapping[str, tuple[int, ...]]
 
