@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.errors import EngineUnavailableError
-from hoiclip.cache import BuildCache
+from engines.rewritten_graph import rewritten
 from hoiclip.hashes import file_sha256
 from hoiclip.types import Canvas
 
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from hoiclip.loaded import LoadedModel
 
 _REVISION = 1  # raise when the same graph is rewritten differently
-_GRAPH = "graph.onnx"
 _SINGLE = 1  # onnx.TensorProto.FLOAT
 
 
@@ -31,29 +29,14 @@ def plain_graph(loaded: LoadedModel, canvas: Canvas, cache_dir: Path | None = No
 
     Raises EngineUnavailableError without onnx.
     """
-    try:
-        import onnx
-    except ImportError as error:
-        raise EngineUnavailableError(
-            "rewriting a graph needs onnx; pip install onnx, or the extra of the engine: tensorrt, tensorrt-rtx"
-        ) from error
     graph = loaded.graph(canvas, cache_dir)
-    cache = BuildCache(cache_dir)
     facts = {
         "kind": "onnx-plain",
         "weights": loaded.fingerprint,
         "graph": file_sha256(graph),
-        "onnx": onnx.__version__,
         "revision": _REVISION,
     }
-    if found := cache.find(facts):
-        return found / _GRAPH
-    part = cache.begin(facts)
-    model = fold(onnx.load(str(graph)))
-    onnx.save(model, str(part / _GRAPH), save_as_external_data=True, location=f"{_GRAPH}.data")
-    for file in part.iterdir():
-        file.chmod(0o644)  # onnx writes 0600, which a service under another user could not read
-    return cache.commit(facts, part) / _GRAPH
+    return rewritten(graph, facts, fold, cache_dir)
 
 
 def fold(model: Any) -> Any:

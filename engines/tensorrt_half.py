@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from engines.errors import EngineError
-from hoiclip.cache import BuildCache
+from engines.rewritten_graph import rewritten
 from hoiclip.hashes import file_sha256
 
 KEPT = frozenset({"LayerNormalization", "Softmax", "ReduceL2"})
@@ -29,18 +29,8 @@ def half_graph(graph: Path, cache_dir: Path | None = None) -> Path:
     Inputs and outputs keep their types. Raises EngineError for a graph whose types are unknown, or whose weights half
     precision cannot hold.
     """
-    import onnx
-
-    cache = BuildCache(cache_dir)
-    facts = {"kind": "onnx-fp16", "graph": graph_hash(graph), "revision": _REVISION, "onnx": onnx.__version__}
-    if found := cache.find(facts):
-        return found / "graph.onnx"
-    part = cache.begin(facts)
-    model = convert(onnx.load(str(graph)))
-    onnx.save(model, str(part / "graph.onnx"), save_as_external_data=True, location="graph.onnx.data")
-    for file in part.iterdir():
-        file.chmod(0o644)  # onnx writes 0600, which a service under another user could not read
-    return cache.commit(facts, part) / "graph.onnx"
+    facts = {"kind": "onnx-fp16", "graph": graph_hash(graph), "revision": _REVISION}
+    return rewritten(graph, facts, convert, cache_dir)
 
 
 def graph_hash(graph: Path) -> str:

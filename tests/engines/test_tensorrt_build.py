@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import onnx
 import pytest
 
 from engines.errors import EngineError, EngineUnavailableError
@@ -44,6 +45,20 @@ def test_a_plan_is_built_without_a_gpu_and_tells_its_phases(graph: Path) -> None
     assert 0.9 * weights < len(plan) < 2 * weights + 2**25
     ended = [phase.name for phase in phases if phase.over and phase.depth == 0]
     assert ended and ended[0] == phases[0].name, "the builder reported no phase"
+
+
+def test_weights_that_a_bundle_stores_in_half_reach_tensorrt_as_single_constants(graph: Path) -> None:
+    stored, plain = (
+        onnx.load(str(path), load_external_data=False).graph
+        for path in (load_model(shipped_model()).graph(Canvas(256, 448)), graph)
+    )
+    half = onnx.TensorProto.FLOAT16
+    assert sum(tensor.data_type == half for tensor in stored.initializer) > 50, "the bundle stores none: no test"
+    assert not any(tensor.data_type == half for tensor in plain.initializer)
+    constants = {tensor.name for tensor in plain.initializer}
+    assert all(node.input[1] in constants for node in plain.node if node.op_type == "Conv")
+    plan = build_plan("tensorrt-rtx", graph, max_batch=1, compute_capabilities=("8.9",))
+    assert len(plan) > 0.9 * graph.with_name("graph.onnx.data").stat().st_size
 
 
 def test_a_build_that_is_given_up_raises(graph: Path) -> None:
