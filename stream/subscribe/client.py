@@ -82,12 +82,30 @@ def subscribe(url: str, **options: Unpack[Options]) -> Subscription:
     over `max_tries` times again and never acknowledged. Without a group, events are only looked at, from `start` to
     `until`. ``follow=False`` stops at the end. Lost connections are mended for ever. Raises SubscriptionError for what
     waiting does not mend, such as options that contradict each other, and TypeError for one that does not exist.
+
+    Example:
+        >>> import hoistream
+        >>> with hoistream.subscribe(redis_url, group="alarms", verbs={"ride"}, follow=False) as events:
+        ...     for event in events:
+        ...         print(event.source_id, event.type, event.interaction)
+        cam started ride bicycle
+        cam started ride bicycle
     """
     return Subscription(url, _settings(url, options))
 
 
 def subscribe_async(url: str, **options: Unpack[Options]) -> AsyncSubscription:
-    """The same as `subscribe`, for ``async with`` and ``async for``."""
+    """The same as `subscribe`, for ``async with`` and ``async for``.
+
+    Example:
+        >>> import asyncio, hoistream
+        >>> async def first():
+        ...     async with hoistream.subscribe_async(redis_url) as events:
+        ...         async for event in events:
+        ...             return event.interaction
+        >>> asyncio.run(first())
+        'ride bicycle'
+    """
     return AsyncSubscription(url, _settings(url, options))
 
 

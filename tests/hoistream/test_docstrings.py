@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import importlib
 import pkgutil
+from collections.abc import Callable
 from typing import Any
 
 import av
@@ -38,3 +39,15 @@ def test_examples_run(name: str, examples: dict[str, Any]) -> None:
 def test_each_public_function_has_an_example() -> None:
     for function in (hoistream.load_model, hoistream.watch, hoistream.process, hoistream.Model.predict):
         assert ">>>" in (function.__doc__ or ""), function
+
+
+@pytest.mark.parametrize("name", ["subscribe", "subscribe_async"])
+def test_the_examples_of_subscribing_run_against_a_server(
+    name: str, server: Any, make_events: Callable[..., list[hoistream.Event]]
+) -> None:
+    for event in make_events(2):
+        server.client.xadd("hoistream:events", {"event": event.model_dump_json()})
+    finder = doctest.DocTestFinder(recurse=False)
+    (example,) = finder.find(getattr(hoistream, name), name, globs={"redis_url": server.url})
+    assert example.examples
+    assert doctest.DocTestRunner().run(example).failed == 0
