@@ -7,34 +7,37 @@ import pytest
 from tests.stream.track.scripted import CARRY, HOLD, RIDE, frame, human_at, kinds, object_at, play, tracker
 
 
-def test_the_cup_that_is_held_stays_the_held_one_when_two_cups_pass_each_other() -> None:
+@pytest.mark.parametrize("with_newcomer", [False, True])  # the short way, and the full comparison
+def test_the_cup_that_is_held_stays_the_held_one_when_two_cups_pass_each_other(with_newcomer: bool) -> None:
     def scene(t: float) -> list:
         held, other = (100, 140) if t < 3 else (122, 118)  # each is nearer to where the other was
-        return [
+        pairs = [
             (human_at(90), object_at(held), 1, {HOLD: 0.9}),
             (human_at(90), object_at(other), 1, {HOLD: 0.12}),
         ]
+        return pairs + [(human_at(600), object_at(600), 0, {CARRY: 0.3})] * (with_newcomer and t >= 3)
 
     live = tracker()
     found = play(live, scene, 6)
     (started,) = kinds(found, "started")
     assert kinds(found, "ended") == []
-    ids = {v.object_id: v.object_box_xyxy_px[0] for v in live.snapshot()}
+    ids = {v.object_id: v.object_box_xyxy_px[0] for v in live.snapshot() if v.human_id == started.human_id}
     assert ids == {started.object_id: 122.0, 3 - started.object_id: 118.0}
 
 
-def test_a_row_of_people_does_not_move_up_when_one_leaves_and_another_joins() -> None:
+@pytest.mark.parametrize("spacing", [70, 100])
+def test_a_row_of_people_does_not_move_up_when_one_leaves_and_another_joins(spacing: int) -> None:
     def scene(t: float) -> list:
-        places = (0, 100, 200, 300) if t < 3 else (100, 200, 300, 400)
-        return [(human_at(x), object_at(x), 0, {RIDE: 0.8}) for x in places]
+        first = 0 if t < 3 else 1
+        return [(human_at(n * spacing), object_at(n * spacing), 0, {RIDE: 0.8}) for n in range(first, first + 4)]
 
     live = tracker()
     play(live, scene, 3)
     before = {v.human_box_xyxy_px[0]: (v.human_id, v.object_id) for v in live.snapshot()}
     live.update(3.0, frame(scene(3.0)))
     after = {v.human_box_xyxy_px[0]: (v.human_id, v.object_id) for v in live.snapshot() if v.is_seen}
-    assert {x: after[x] for x in (100, 200, 300)} == {x: before[x] for x in (100, 200, 300)}
-    assert after[400] == (5, 5)  # somebody new
+    assert [after[n * spacing] for n in (1, 2, 3)] == [before[n * spacing] for n in (1, 2, 3)]
+    assert after[4 * spacing] == (5, 5)  # somebody new
 
 
 def test_an_object_of_another_class_at_the_same_place_is_another_object() -> None:

@@ -20,10 +20,11 @@ def test_an_event_closes_once_its_score_was_low_for_the_shortest_duration_and_no
 
 def test_dips_that_are_each_too_short_do_not_add_up() -> None:
     def scene(t: float) -> list:
-        return at_rest(0.1 if round(10 * t) % 5 in (3, 4) else 0.9)  # 0.2 s of every 0.5 s
+        return at_rest(0.1 if t > 1 and round(10 * t) % 5 in (3, 4) else 0.9)  # 0.2 s of every 0.5 s
 
     live = tracker(smoothing_s=0.0, min_duration_s=0.3, stationary_s=0.0)
-    assert kinds(play(live, scene, 20, 10), "ended") == []
+    found = play(live, scene, 20, 10)
+    assert len(kinds(found, "started")) == 1 and kinds(found, "ended") == []
 
 
 def test_a_dip_that_goes_on_after_the_pair_was_hidden_counts_from_where_it_began() -> None:

@@ -99,3 +99,11 @@ def test_the_last_64_places_of_scenery_are_known(count: int) -> None:
         play(live, lambda t, n=n: at(n), 2, start=3.0 * n)  # type: ignore[misc]
     began = [n for n in range(count) if starts(play(live, lambda t, n=n: at(n), 0.8, start=1000 + 3.0 * n))]  # type: ignore[misc]
     assert began == list(range(max(0, count - 64)))
+
+
+def test_scenery_that_was_missed_is_measured_from_where_it_was_and_not_from_where_it_is_found_again() -> None:
+    live = with_a_muted_poster()
+    play(live, lambda t: [], 10, start=5.0)
+    at = lambda x: [(human_at(x), object_at(x), 0, {RIDE: 0.8})]  # noqa: E731
+    assert play(live, lambda t: at(4), 3, start=15.0) == []  # less than 6 % of the human's size
+    assert starts(play(live, lambda t: at(8), 3, start=18.0)) == [RIDE]  # more, though again 4 px only
