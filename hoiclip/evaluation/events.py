@@ -60,14 +60,32 @@ class Candidates:
         """How sure each event is, [E]."""
         return np.array([event.peak_score for event in self.events], np.float64)
 
-    def match(self, min_overlap: float = MIN_TEMPORAL_IOU, min_peak: float = -np.inf) -> list[tuple[int, int]]:
+    @cached_property
+    def blocks(self) -> dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """True interactions and events by name, as indices: only those of one name can match."""
+        true, told = ([each.name for each in group] for group in (self.true, self.events))
+        return {
+            name: (np.flatnonzero([n == name for n in true]), np.flatnonzero([n == name for n in told]))
+            for name in sorted(set(true) & set(told))
+        }
+
+    def match(
+        self, min_overlap: float = MIN_TEMPORAL_IOU, min_peak: float = -np.inf, name: str | None = None
+    ) -> list[tuple[int, int]]:
         """Return (true, event) indices matched one to one: the most that are possible, of these the best in time.
 
-        Only events whose peak score is `min_peak` or more take part.
+        Only events whose peak score is `min_peak` or more take part; with `name` only those called so.
         """
-        possible = self.same & (self.overlap >= min_overlap - 1e-9) & (self.peaks >= min_peak)[None, :]
-        rows, columns = linear_sum_assignment(-np.where(possible, 1.0 + self.overlap / (len(self.true) + 1), 0.0))
-        return [(int(i), int(j)) for i, j in zip(rows, columns, strict=True) if possible[i, j]]
+        chosen = []
+        for block, (rows, columns) in self.blocks.items():
+            if name is not None and block != name:
+                continue
+            columns = columns[self.peaks[columns] >= min_peak]
+            overlap = self.overlap[np.ix_(rows, columns)]
+            possible = self.same[np.ix_(rows, columns)] & (overlap >= min_overlap - 1e-9)
+            pairs = linear_sum_assignment(-np.where(possible, 1.0 + overlap / (len(self.true) + 1), 0.0))
+            chosen += [(int(rows[i]), int(columns[j])) for i, j in zip(*pairs, strict=True) if possible[i, j]]
+        return sorted(chosen)
 
 
 @dataclass(frozen=True)

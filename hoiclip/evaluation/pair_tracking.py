@@ -104,24 +104,22 @@ def count_tracking(frames: Sequence[TrackFrame]) -> TrackingCounts:
         close[np.ix_(rows, columns)] += frame.overlap >= MIN_OVERLAP
     # HOTA matches each frame so that ids which agree over the whole video are preferred.
     agreement = soft / np.maximum(seen_true[:, None] + seen_told[None, :] - soft, 1e-12)
-    matched = np.zeros((len(ALPHAS), num_true, num_told))
+    pairs, overlaps = [np.zeros(0, np.int64)], [np.zeros(0)]
     for frame, (rows, columns) in zip(frames, rows_of, strict=True):
-        if not len(rows) or not len(columns):
-            continue
-        chosen = linear_sum_assignment(-agreement[np.ix_(rows, columns)] * frame.overlap)
-        overlap = frame.overlap[chosen]
-        for alpha, threshold in enumerate(ALPHAS):
-            good = overlap >= threshold - 1e-12
-            matched[alpha, rows[chosen[0][good]], columns[chosen[1][good]]] += 1
-    union = np.maximum(1.0, seen_true[:, None] + seen_told[None, :] - matched)
+        if len(rows) and len(columns):
+            chosen = linear_sum_assignment(-agreement[np.ix_(rows, columns)] * frame.overlap)
+            pairs.append(rows[chosen[0]] * num_told + columns[chosen[1]])
+            overlaps.append(frame.overlap[chosen])
+    matched, of_pair = np.unique(np.concatenate(pairs), return_inverse=True)
+    either = seen_true[matched // max(num_told, 1)] + seen_told[matched % max(num_told, 1)]
+    hits, association = np.zeros(len(ALPHAS)), np.zeros(len(ALPHAS))
+    for alpha, threshold in enumerate(ALPHAS):
+        good = np.concatenate(overlaps) >= threshold - 1e-12
+        times = np.bincount(of_pair[good], minlength=len(matched))  # how often each true id was told as each id
+        hits[alpha] = times.sum()
+        association[alpha] = (times * (times / np.maximum(1.0, either - times))).sum()
     assigned = linear_sum_assignment(-close)
-    return TrackingCounts(
-        id_true=float(close[assigned].sum()),
-        num_true=int(seen_true.sum()),
-        num_told=int(seen_told.sum()),
-        hits=matched.sum((1, 2)),
-        association=(matched * (matched / union)).sum((1, 2)),
-    )
+    return TrackingCounts(float(close[assigned].sum()), int(seen_true.sum()), int(seen_told.sum()), hits, association)
 
 
 def track_frames(video: TrueVideo, events: Sequence[PredictedEvent]) -> list[TrackFrame]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hoiclip.evaluation.event_types import PredictedEvent, TrueInteraction
 from hoiclip.evaluation.events import Candidates
@@ -57,10 +58,16 @@ def trade_off(compared: Sequence[Candidates]) -> list[OperatingPoint]:
     """Return the operating points by falling threshold on the peak score; the last one is what was published."""
     peaks = np.unique(np.concatenate([[0.0], *(each.peaks for each in compared)]))
     peaks = peaks[1:] if len(peaks) > 1 else peaks
-    if len(peaks) > MAX_POINTS:
-        peaks = np.unique(np.quantile(peaks, np.linspace(0, 1, MAX_POINTS), method="lower"))
     hours = sum(each.truth.length_s for each in compared) / 3600
-    return [_point(compared, float(peak), hours) for peak in peaks[::-1]]
+    return [_point(compared, peak, hours) for peak in _spread_out(peaks)[::-1].tolist()]
+
+
+def _spread_out(peaks: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return at most `MAX_POINTS` of the rising `peaks`, the first and the last among them."""
+    if len(peaks) <= MAX_POINTS:
+        return peaks
+    chosen: NDArray[np.float64] = peaks[np.linspace(0, len(peaks) - 1, MAX_POINTS).round().astype(np.int64)]
+    return chosen
 
 
 def _point(compared: Sequence[Candidates], threshold: float, hours: float) -> OperatingPoint:
@@ -130,13 +137,13 @@ def naudc(compared: Sequence[Candidates], limit: float = TFA_LIMIT) -> tuple[flo
 
 def _curve(compared: Sequence[Candidates], name: str) -> ActivityCurve:
     num_true = sum(true.name == name for each in compared for true in each.true)
-    thresholds = sorted({e.peak_score for each in compared for e in each.events if e.name == name}, reverse=True)
+    peaks = np.unique([e.peak_score for each in compared for e in each.events if e.name == name])
     idle_s = sum(each.truth.length_s - _covered_s([t for t in each.true if t.name == name]) for each in compared)
     tfa, p_miss = [], []
-    for threshold in thresholds:
+    for threshold in _spread_out(peaks)[::-1].tolist():
         hits, excess_s = 0, 0.0
         for each in compared:
-            hits += sum(each.true[i].name == name for i, _ in each.match(min_peak=threshold))
+            hits += len(each.match(min_peak=threshold, name=name))
             claimed = [e for e in each.events if e.name == name and e.peak_score >= threshold]
             excess_s += _excess_s(claimed, [t for t in each.true if t.name == name])
         tfa.append(excess_s / idle_s if idle_s > 0 else 1.0)

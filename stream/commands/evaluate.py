@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from stream.commands.evaluate_events import events
+from stream.commands.evaluate_robustness import robustness
 from stream.commands.support.tables import JsonOption, print_measures
 
 app = typer.Typer(
@@ -83,6 +84,7 @@ def vcoco(predictions: PredictionsFile, annotations: AnnotationsFile, as_json: J
 
 
 app.command()(events)
+app.command()(robustness)
 
 
 @app.command()

@@ -98,11 +98,12 @@ def _look_again(
     from hoiclip.lessons import open_vocabulary
     from stream.commands.support.progress import Counters
     from stream.recordings.frame_scores import score_recording
+    from stream.recordings.media import video_of
     from stream.recordings.replay import detected
     from stream.run.canvases import model_canvas
     from stream.run.models import open_model
 
-    recordings = {name: _recording(annotations, name) for name in names}
+    recordings = {name: video_of(annotations, name) for name in names}
     missing = [name for name, path in recordings.items() if path is None]
     if missing:
         raise InputError(
@@ -119,17 +120,6 @@ def _look_again(
             frames[name] = detected(scored, classifier, settings)
             counters.update("videos", done, len(recordings), f"{name}: {len(scored)} frames")
     return classifier, frames
-
-
-def _recording(annotations: Path, name: str) -> Path | None:
-    """Return the video that an annotation is about, where it lies beside it."""
-    from stream.recordings.media import VIDEO_SUFFIXES
-
-    named = annotations / str(json.loads((annotations / f"{name}.json").read_bytes()).get("video", ""))
-    if named.is_file():
-        return named
-    beside = sorted(p for p in annotations.glob(f"{name}.*") if p.suffix.lower() in VIDEO_SUFFIXES)
-    return beside[0] if beside else None
 
 
 def _write(
@@ -149,9 +139,10 @@ def _write(
     from hoiclip.files import write_whole
     from stream.recordings.error_pictures import Scene, draw_error, worst
     from stream.recordings.event_report import build_report
+    from stream.recordings.media import video_of
 
     scenes = {
-        each.video: Scene(each.truth, each.events, _recording(annotations, each.video), frames.get(each.video, ()))
+        each.video: Scene(each.truth, each.events, video_of(annotations, each.video), frames.get(each.video, ()))
         for each in compared
     }
     drawn = [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -41,6 +43,16 @@ def find_videos(paths: Sequence[Path]) -> list[Video]:
     if not files:
         raise InputError(f"no videos in {', '.join(map(str, paths))}; looked for {', '.join(sorted(VIDEO_SUFFIXES))}")
     return [Video(file, name) for file, name in zip(files, _names(files), strict=True)]
+
+
+def video_of(folder: Path, name: str) -> Path | None:
+    """Return the video that the annotation NAME.json in `folder` is about, or None where it does not lie beside it."""
+    document = json.loads((folder / f"{name}.json").read_bytes())
+    named = folder / Path(str(document.get("video", ""))).name
+    if named.is_file():
+        return named
+    beside = sorted(p for p in folder.glob(f"{glob.escape(name)}.*") if p.suffix.lower() in VIDEO_SUFFIXES)
+    return beside[0] if beside else None
 
 
 def _names(files: Sequence[Path]) -> list[str]:

@@ -26,11 +26,12 @@ class PairFrame(NamedTuple):
     t_s: float
     pairs: PairDetections
     is_cut: bool = False
+    size_hw: tuple[int, int] = (0, 0)  # of the recording's frame, in pixels; (0, 0) where nobody asks
 
 
 def detected(frames: Sequence[FrameScores], classifier: TextClassifier, settings: TrackerSettings) -> list[PairFrame]:
     """Return the pairs as the model found them."""
-    return [PairFrame(f.t_s, f.pairs(classifier, settings.min_pair_score), f.is_cut) for f in frames]
+    return [PairFrame(f.t_s, f.pairs(classifier, settings.min_pair_score), f.is_cut, f.size_hw) for f in frames]
 
 
 def track(frames: Sequence[PairFrame], classifier: TextClassifier, settings: TrackerSettings) -> list[PredictedEvent]:
