@@ -9,6 +9,7 @@ COMMANDS = (
     ["-m", "benchmarks.pipeline"],
     ["-m", "benchmarks.real_pipeline", "--precision", "mixed"],
     ["benchmarks/decode.py"],
+    ["-m", "benchmarks.selective_decode"],
     ["benchmarks/tracker.py"],
     ["benchmarks/publish.py"],
     ["benchmarks/evaluation.py"],

@@ -13,6 +13,11 @@ class DamageWatch:
         self._damaged = False
         self._clean_from_pts: int | None = None
 
+    @property
+    def suspect(self) -> bool:
+        """Whether frames that come now may show damage."""
+        return self._damaged
+
     def error(self) -> None:
         """A packet was damaged, lost, or FFmpeg complained about it."""
         self.errors += 1

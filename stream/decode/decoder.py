@@ -70,30 +70,30 @@ class Decoder:
 
     def _run_recording(self) -> None:
         self._busy()
-        with Recording(self._settings, self._busy) as recording:
+        with Recording(self._settings, self._settings.target_fps, self._busy) as recording:
             self._send_opened(recording.stream)
             for frame in recording.frames():
-                self._errors = recording.errors
+                self._take_account(recording)
                 self._take_recorded(frame)
-            self._errors = recording.errors
+            self._take_account(recording)
             if self._decoded == 0:
                 raise SourceFailureError("invalid", "holds no frame that can be decoded")
             recording.check_complete()
         self._waiting = True
         self._link.send(wire.Ended(self._last_media_s, self._counts()))
 
+    def _take_account(self, recording: Recording) -> None:
+        self._decoded, self._skipped = recording.num_frames, recording.num_skipped
+        self._last_media_s, self._errors = recording.last_s, recording.errors
+
     def _take_recorded(self, frame: RecordedFrame) -> None:
-        self._decoded += 1
-        self._last_media_s = frame.media_s
-        if not self._picker.choose(frame.media_s):
-            self._skipped += 1
-        elif self._resume_after > 0:
+        if self._resume_after > 0:
             self._resume_after -= 1
-        else:
-            self._waiting = True
-            slot = self._link.wait_for_slot()
-            self._busy()
-            self._deliver(frame.picture, frame.media_s, None, slot, frame.corrupt)
+            return
+        self._waiting = True
+        slot = self._link.wait_for_slot()
+        self._busy()
+        self._deliver(frame.picture, frame.number, frame.media_s, None, slot, frame.corrupt)
 
     def _run_live(self) -> NoReturn:
         while True:
@@ -154,10 +154,10 @@ class Decoder:
         elif (slot := self._link.take_slot()) is None:
             self._ring_full += 1
         else:
-            self._deliver(picture, media_s, captured_s, slot, corrupt)
+            self._deliver(picture, self._decoded - 1, media_s, captured_s, slot, corrupt)
 
     def _deliver(
-        self, picture: av.VideoFrame, media_s: float, captured_s: float | None, slot: int, corrupt: bool
+        self, picture: av.VideoFrame, index: int, media_s: float, captured_s: float | None, slot: int, corrupt: bool
     ) -> None:
         turns = quarter_turns(picture.rotation)
         width, height = displayed_size(picture, turns)
@@ -169,7 +169,7 @@ class Decoder:
             raise
         frame = wire.Frame(
             slot=slot,
-            index=self._decoded - 1,
+            index=index,
             media_s=media_s,
             captured_s=captured_s,
             width=width,

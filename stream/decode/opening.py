@@ -57,8 +57,9 @@ def open_source(settings: SourceSettings) -> tuple[InputContainer, VideoStream]:
 
 
 def prepare_codec(codec: VideoCodecContext, settings: SourceSettings) -> None:
-    """Set the threads and the largest picture of a codec that is not open yet."""
-    codec.thread_count = settings.decode_threads
+    """Set one thread and the largest picture for a codec that is not open yet."""
+    # FFmpeg's frame threads mend damaged pictures differently each time, and hang when one logs while PyAV closes them.
+    codec.thread_count = 1
     codec.options = {"max_pixels": str(settings.max_pixels)}  # `av.open` would ignore it
 
 

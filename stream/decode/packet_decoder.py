@@ -32,14 +32,17 @@ class PacketDecoder:
         self._container, self._stream, self._settings, self._damage = container, stream, settings, damage
         self._codec: VideoCodecContext = stream.codec_context
         self._useless = 0
+        self._skips = False
 
-    def decode(self, packet: av.Packet[VideoStream]) -> Iterator[av.VideoFrame]:
+    def decode(self, packet: av.Packet[VideoStream], *, skippable: bool = False) -> Iterator[av.VideoFrame]:
         """Yield the frames that `packet` completes; the last, empty packet of a file completes those left over.
 
-        Raises SourceFailureError when a camera sends nothing but data that cannot be decoded.
+        One that is `skippable` is not decoded if no other frame is made from it. Raises SourceFailureError when a
+        camera sends nothing but data that cannot be decoded.
         """
         if packet.is_corrupt:
             self._damage.error()
+        self._skip(skippable)
         frames: list[av.VideoFrame] = []
         complaint = True
         if packet.is_keyframe and (codec := self._other_codec()) and not (tried := self._try(codec, packet))[1]:
@@ -70,6 +73,11 @@ class PacketDecoder:
                 return [], True
         return list(frames), any(level <= av.logging.ERROR for level, _, _ in complaints)
 
+    def _skip(self, unreferenced: bool) -> None:
+        if unreferenced != self._skips:  # setting it costs more than asking
+            self._codec.skip_frame = "NONREF" if unreferenced else "DEFAULT"
+            self._skips = unreferenced
+
     def _other_codec(self) -> VideoCodecContext | None:
         """Return a decoder for what the demuxer now says the stream has, if that is another codec than before."""
         name = self._announced()
@@ -86,7 +94,7 @@ class PacketDecoder:
         FFmpeg's demuxer may lose a frame at the change: it counts as an error, so the seam becomes a gap.
         """
         yield from self._try(self._codec, None)[0]
-        self._codec = codec
+        self._codec, self._skips = codec, False
         self._damage.errors += 1
 
     def _announced(self) -> str:

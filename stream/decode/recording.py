@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
+from itertools import islice
 from types import TracebackType
-from typing import Final, NamedTuple, Self
+from typing import Final, Literal, NamedTuple, Self
 
 import av
 from av.video.stream import VideoStream
 
 from stream.decode.damage import DamageWatch
-from stream.decode.frame_times import RecordingClock, seconds
+from stream.decode.frame_plan import FramePlan
+from stream.decode.frame_times import FramePicker, RecordingClock, seconds
+from stream.decode.nal_units import NalReader
 from stream.decode.opening import SourceFailureError, describe, open_source
 from stream.decode.packet_decoder import PacketDecoder
 from stream.decode.scaling import displayed_size, quarter_turns
 from stream.decode.sources import SourceSettings
 
 MAX_BAD_READS: Final = 100  # damaged reads in a row, after which a recording is given up
+MAX_AHEAD: Final = 300  # packets that are read before the first of them is decoded
 _SEEK_FROM_S: Final = 2.0  # a stretch that begins earlier is reached by reading
 
 
@@ -25,6 +30,7 @@ class RecordedFrame(NamedTuple):
     """A frame of a recording."""
 
     picture: av.VideoFrame  # as it is stored: to be turned by `quarter_turns`
+    number: int  # counts the recording's frames, from 0, those that are not looked at included
     media_s: float  # seconds from the recording's start; strictly increasing
     corrupt: bool  # may show damage
     quarter_turns: int  # counter-clockwise, 0 to 3
@@ -38,18 +44,29 @@ class RecordedFrame(NamedTuple):
 class Recording:
     """An open recording; a context manager.
 
-    `progress` is called whenever FFmpeg has come back with something. Raises SourceFailureError when the file cannot be
-    opened or read.
+    Frames come about `target_fps` a second, or all of them for None; the others are decoded only where one that is
+    looked at is made from them. `selective=False` decodes all, to the same end. `progress` is called whenever FFmpeg
+    has come back with something. Raises SourceFailureError when the file cannot be opened or read.
     """
 
-    def __init__(self, settings: SourceSettings, progress: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        settings: SourceSettings,
+        target_fps: float | None = None,
+        progress: Callable[[], None] = lambda: None,
+        *,
+        selective: bool = True,
+    ) -> None:
         self._progress = progress
         self._container, self.stream = open_source(settings)
+        stream, codec = self.stream, self.stream.codec_context
         self._damage = DamageWatch()
-        self._decoder = PacketDecoder(self._container, self.stream, settings, self._damage)
-        self._clock = RecordingClock(time_base(self.stream), self.stream.start_time, self.stream.average_rate)
+        self._decoder = PacketDecoder(self._container, stream, settings, self._damage)
+        clock = RecordingClock(time_base(stream), stream.start_time, stream.average_rate)
+        self._selective = selective and target_fps is not None and codec.name in ("h264", "hevc")
+        self._plan = FramePlan(clock, FramePicker(target_fps), enabled=target_fps is not None)
+        self._nal_units = NalReader(codec.name, codec.extradata)
         self._num_packets = 0
-        self._last_s = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -64,14 +81,66 @@ class Recording:
         """Damaged packets and frames so far."""
         return self._damage.errors
 
+    @property
+    def num_frames(self) -> int:
+        """Frames that the recording had so far, looked at or not."""
+        return self._plan.num_frames
+
+    @property
+    def num_skipped(self) -> int:
+        """Those of them that were not looked at."""
+        return self._plan.num_skipped
+
+    @property
+    def last_s(self) -> float:
+        """Media time of the last of them."""
+        return self._plan.last_s
+
     def frames(self) -> Iterator[RecordedFrame]:
-        """Yield every frame in order; a damaged packet costs itself, not the rest."""
+        """Yield the frames to look at, in order; a damaged packet costs itself, not the rest."""
+        waiting: deque[av.Packet[VideoStream]] = deque()
         for packet in self._packets():
-            self._num_packets += packet.size > 0
-            for picture in self._decoder.decode(packet):
-                self._last_s = self._clock.at(picture.pts).media_s
-                corrupt = self._damage.corrupt(picture)
-                yield RecordedFrame(picture, self._last_s, corrupt, quarter_turns(picture.rotation))
+            if packet.size:
+                self._num_packets += 1
+                self._plan.read(packet)
+            else:  # the last one
+                self._plan.end()
+            waiting.append(packet)
+            while waiting and (use := self._use(waiting)) is not None:
+                yield from self._decode(waiting.popleft(), use)
+        self._plan.finish()
+
+    def _use(self, waiting: Sequence[av.Packet[VideoStream]]) -> Literal["decode", "skip", "drop"] | None:
+        """Return what to do with the first packet that waits; None when those behind it are to be read first."""
+        head = waiting[0]
+        if not head.size:
+            return "decode"
+        chosen = self._plan.chosen(head)
+        if chosen is None:
+            return None
+        if chosen or not self._selective or head.is_discard or self._damage.suspect:
+            return "decode"
+        for packet in islice(waiting, 1, MAX_AHEAD):
+            wanted = self._plan.chosen(packet) if packet.size else True
+            if wanted is None:
+                return None
+            if packet.is_keyframe and self._nal_units.starts_anew(bytes(packet)):
+                return "drop"  # nobody looks at anything up to a packet that owes nothing to any before it
+            if wanted or packet.is_discard:
+                return "skip"
+        return "skip" if len(waiting) >= MAX_AHEAD else None
+
+    def _decode(
+        self, packet: av.Packet[VideoStream], use: Literal["decode", "skip", "drop"]
+    ) -> Iterator[RecordedFrame]:
+        if use == "drop":
+            return
+        for picture in self._decoder.decode(packet, skippable=use == "skip"):
+            corrupt = self._damage.corrupt(picture)
+            planned = self._plan.out(picture.pts)
+            if planned.chosen:
+                turns = quarter_turns(picture.rotation)
+                yield RecordedFrame(picture, planned.number, planned.media_s, corrupt, turns)
 
     def _packets(self) -> Iterator[av.Packet[VideoStream]]:
         bad = 0
@@ -95,8 +164,8 @@ class Recording:
         promised = self.stream.frames
         if promised and self.stream.duration and self._num_packets < promised - max(2, promised // 100):
             promised_s = seconds(self.stream.duration, time_base(self.stream))
-            if promised_s - self._last_s > 1.0:
-                cut = f"is cut off at {self._last_s:.1f} s of {promised_s:.1f} s; what there is was processed"
+            if promised_s - self.last_s > 1.0:
+                cut = f"is cut off at {self.last_s:.1f} s of {promised_s:.1f} s; what there is was processed"
                 raise SourceFailureError("truncated", cut)
 
     def go_to(self, start_s: float) -> None:

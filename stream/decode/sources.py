@@ -61,7 +61,6 @@ class SourceSettings:
     backoff_initial_s: float = 0.5
     backoff_max_s: float = 4.0
     max_pixels: int = 33_177_600  # width x height of the largest picture decoded: 8K
-    decode_threads: int = 1  # FFmpeg threads; with one, damaged files decode the same every time
 
     def __post_init__(self) -> None:
         if not self.canvases:
