@@ -314,7 +314,8 @@ from hoiclip.types import Canvas
 from stream.decode.sources import SourceSettings
 from stream.ingest.supervisor import SourceSupervisor
 supervisor = SourceSupervisor([SourceSettings("a", {str(make_clip())!r}, "live", (Canvas(32, 48),))])
-while not supervisor.connected()["a"]:
+deadline_s = time.monotonic() + 20
+while not supervisor.connected()["a"] and time.monotonic() < deadline_s:
     time.sleep(0.01)
 print(*supervisor.pids().values(), flush=True)
 time.sleep(60)
