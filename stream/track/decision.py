@@ -30,7 +30,6 @@ def decide(
     reporter: Reporter,
     *,
     t_s: float,
-    is_clear: bool,
 ) -> Decision:
     """Open, update and end `episodes` by what is known at `t_s`; the tables are changed in place.
 
@@ -53,7 +52,7 @@ def decide(
             (episode,) = episodes.one_by_one(np.array([place]))
         unseen_s = t_s - pairs.seen_s.item(episode.row)
         if episode.started_s == NEVER:
-            if unseen_s > 0 or not is_clear:
+            if unseen_s > 0:
                 is_past[place] = unseen_s >= life_cycle.settings.gap_s
             elif why := life_cycle.opens(episode, score, t_s):
                 old_row = find_continued(pairs, episodes, place, is_past, t_s)

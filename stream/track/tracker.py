@@ -98,9 +98,7 @@ class PairTracker:
         self._pairs.is_seen[:] = False
         if not corrupt:
             transitions += self._take(t_s, elapsed_s, detections)
-        decision = decide(
-            self._pairs, self._episodes, self._tracks, self._life_cycle, self._reporter, t_s=t_s, is_clear=not corrupt
-        )
+        decision = decide(self._pairs, self._episodes, self._tracks, self._life_cycle, self._reporter, t_s=t_s)
         self._episodes = decision.episodes
         self._drop_pairs(decision.continued)
         self._drop_old(t_s)

@@ -107,3 +107,9 @@ def test_the_peak_is_the_highest_smoothed_score_of_the_event_alone(fps: float) -
     first, second = kinds(found, "ended")
     assert first.peak_score == pytest.approx(0.9, abs=0.01)
     assert 0.5 < second.peak_score < 0.85
+
+
+def test_what_the_score_was_before_an_event_opened_is_no_peak_of_it() -> None:
+    live = tracker(smoothing_s=0.0, min_duration_s=0.5)
+    found = play(live, lambda t: at_rest(0.95 if t < 0.3 else 0.6), 3, 10) + live.flush(3.0, "end_of_file")
+    assert [t.peak_score for t in found if t.kind != "updated"] == [pytest.approx(0.6)] * 2
