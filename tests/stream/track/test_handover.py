@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from stream.track.episodes import Episodes
+from stream.track.handover import find_continued
 from stream.track.motion import HUMAN, BoxTracks
+from stream.track.pairs import PairTable
 from stream.track.tracker import PairTracker
 from tests.stream.track.scenes import OBJECT_NAMES, Scene
 from tests.stream.track.scripted import CARRY, HOLD, RIDE, human_at, kinds, object_at, play, tracker
@@ -73,3 +76,29 @@ def test_a_pair_that_is_seen_long_after_the_other_began_is_not_continued(seen_s:
     live = tracker(enter_score=0.5, leave_score=0.2, smoothing_s=1.2, gap_s=3.0)
     found = play(live, scene, 12, 10)
     assert (len(kinds(found, "started")) == 1) == is_one
+
+
+def test_an_object_of_another_class_in_the_same_place_continues_nothing() -> None:
+    live = tracker()
+    scene = lambda t: [(human_at(0), object_at(0), 0 if t < 4 else 2, {RIDE: 0.9})]  # noqa: E731
+    started = kinds(play(live, scene, 8), "started")
+    assert [(t.object, t.object_id) for t in started] == [("bicycle", 1), ("suitcase", 2)]
+
+
+def test_of_two_that_were_lost_the_one_seen_last_is_continued() -> None:
+    def lost_at(*seen_s: float) -> int | None:
+        """Pairs in one place, of tracks of their own; the last one is about to open what the others were doing."""
+        n, t_s = len(seen_s) + 1, 10.0
+        box = np.array([0.0, 100, 60, 260, 0, 180, 40, 220])
+        ids = np.arange(1, n + 1)
+        pairs = PairTable.empty(1)._replace(
+            pair_ids=ids, human_ids=ids, object_ids=ids, labels=np.zeros(n, np.int64),
+            human_rows=np.arange(0, 2 * n, 2), object_rows=np.arange(1, 2 * n, 2),
+            seen_s=np.array([*seen_s, t_s]), boxes=np.tile(box, (n, 1)),
+        )  # fmt: skip
+        episodes = Episodes.empty().begin(np.arange(n), np.zeros(n, np.int64), 9.8)
+        episodes.started_s[:-1] = 5.0
+        return find_continued(pairs, episodes, n - 1, np.zeros(n, np.bool_), t_s)
+
+    assert lost_at(8.0, 9.0) == 1
+    assert lost_at(9.0, 8.0) == 0
