@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from engines.errors import EngineError
 from engines.openvino_import import import_openvino
 from engines.registry import open_engine
 from engines.torch_engine import TorchEngine
+from hoiclip.closing import Closing
 from hoiclip.types import Canvas, Engine
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def measure(
     }
 
 
-class _Runner:
+class _Runner(Closing):
     """An engine, or a matrix product if there is no model, in a process of its own."""
 
     def __init__(
@@ -119,10 +120,8 @@ class _Runner:
             raise answer
         return answer
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """End the process."""
         self._pipe.close()  # ends its loop
         self._process.join()
 

@@ -99,11 +99,6 @@ class HoiClip(nn.Module):
             self.register_buffer(f"_{name}_mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
             self.register_buffer(f"_{name}_std", torch.tensor(std).view(3, 1, 1), persistent=False)
 
-    @property
-    def object_logit_scale(self) -> nn.Parameter:
-        """The learned log temperature of the object classifier."""
-        return self.object_head.logit_scale
-
     def forward(self, frames: Tensor) -> Outputs[Tensor]:
         """Return the outputs for RGB frames uint8 [B, H, W, 3] that are already at canvas size.
 

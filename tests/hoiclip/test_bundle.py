@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from engines.loading import load_model
 from hoiclip.bundle import Bundle, check_bundle
@@ -20,6 +21,7 @@ from hoiclip.shared_weights import stored_tensors
 from hoiclip.shipped import shipped_model
 from hoiclip.types import Canvas
 from hoiclip.weights import TorchModel, load_torch_model
+from hoistream.cli import app
 
 onnx = pytest.importorskip("onnx")
 SHIPPED = Canvas(256, 448)
@@ -115,6 +117,19 @@ def rewrite(folder: Path, **changes: object) -> None:
     (folder / "bundle.json").write_text(json.dumps({**read(folder), **changes}))
 
 
+@pytest.mark.parametrize(
+    ("card", "message"),
+    [("[1]", "expected an object such as"), ("{", "cannot be read as JSON"), (None, "No such file")],
+)
+def test_a_card_that_is_no_json_object_is_refused(card: str | None, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "card.json"
+    if card is not None:
+        path.write_text(card)
+    command = ["bundle", "--model", "demo", "--card", str(path), "--out", str(tmp_path / "x.bundle")]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 2 and message in done.output and done.output.count("\n") == 1
+
+
 def test_a_missing_canvas_names_those_there_are_and_the_command_that_makes_it() -> None:
     with pytest.raises(InputError, match=r"no graph for canvas 480x640, only for 256x448; .*--canvas 480x640"):
         load_model(shipped_model()).graph(Canvas(480, 640))
@@ -156,12 +171,19 @@ def test_a_bundle_is_made_whole_or_not_at_all(
 
 
 @pytest.mark.slow
-def test_a_new_bundle_runs_and_replaces_an_old_one(tiny_loaded: TorchModel, tmp_path: Path) -> None:
-    out = tmp_path / "new.bundle"
-    facts = {"licence": "mine"}
-    write_bundle(tiny_loaded, out, canvases=[Canvas(64, 96)], facts=facts)
+def test_the_command_makes_a_bundle_that_runs_and_can_be_made_again(tiny_loaded: TorchModel, tmp_path: Path) -> None:
+    out, card, words = tmp_path / "new.bundle", tmp_path / "card.json", tmp_path / "words.yaml"
+    card.write_text('{"licence": "mine"}')
+    words.write_text("interactions: [ride bicycle]\n")
+    command = ["bundle", "--model", str(tiny_loaded.path), "--canvas", "64x96", "--out", str(out)]
+    done = CliRunner().invoke(app, [*command, "--card", str(card), "--vocabulary", str(words)])
+    assert done.exit_code == 0, done.output
+    assert "MB for 64x96" in done.output
+    first = load_model(out)
+    assert first.canvases == (Canvas(64, 96),) and open_vocabulary(first, None).names == ("ride bicycle",)
     loaded = load_model(write_bundle(load_model(out), out, canvases=[Canvas(64, 64)]))  # from a bundle, over itself
     assert loaded.canvases == (Canvas(64, 64),) and loaded.fingerprint == tiny_loaded.fingerprint
     assert loaded.card["licence"] == "mine"
-    assert {path.name for path in tmp_path.iterdir()} == {"new.bundle"}
+    assert {path.name for path in tmp_path.iterdir()} == {"new.bundle", "card.json", "words.yaml"}
+    assert open_vocabulary(loaded, None).names == ("ride bicycle",)
     assert (out / "model.safetensors").read_bytes() == tiny_loaded.path.read_bytes()
