@@ -2,6 +2,7 @@
 #   make demo        set up (about 700 MB, no torch), then play a camera and a file through the whole pipeline into out/demo/
 #   make test        set up for development (about 7 GB with torch), then run every test; prints the slowest ten
 #   make test-fast   the tests for the inner loop: under a minute
+#   make soak        random faults for an hour (MINUTES=, SEED=); a failure prints the seed that brings it again
 #   make check       lint, types, the contract of every folder, the documentation's links
 #   make docs        the documentation as a site, in site/
 #   make bench       the numbers in docs/performance.md
@@ -13,7 +14,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo test test-fast check docs bench bench-gpu lock clean
+.PHONY: help setup demo test test-fast soak check docs bench bench-gpu lock clean
 
 help:
 	@sed -n "s|^#   ||p" Makefile
@@ -48,6 +49,9 @@ test: $(VENV)/.dev
 
 test-fast: $(VENV)/.dev
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow and not torch"
+
+soak: $(VENV)/.dev
+	@$(BIN)/python -m tests.faults.soak --minutes $(or $(MINUTES),60) $(if $(SEED),--seed $(SEED))
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -43,9 +43,9 @@ class LossReport:
 class Every:
     """Something to be done every so many seconds."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, *, at_once: bool = False) -> None:
         self._seconds = seconds
-        self._last = time.monotonic()
+        self._last = time.monotonic() - (seconds if at_once else 0.0)
 
     @property
     def is_due(self) -> bool:
@@ -88,7 +88,8 @@ class Delivery:
         self._forget = forget  # called now and then: deletes what every delivery has acknowledged
         self._report_loss = report
         self._stopping = False
-        self._look, self._trim, self._save = Every(_LOOK_EVERY_S), Every(_TRIM_EVERY_S), Every(_SAVE_EVERY_S)
+        self._look = Every(_LOOK_EVERY_S, at_once=True)  # what is deleted before the first look is nobody's loss
+        self._trim, self._save = Every(_TRIM_EVERY_S), Every(_SAVE_EVERY_S)
         self._waits = Backoff(0.05, 2.0)
         self._replay_waits = Backoff(0.1, 30.0)
         self._lost_s = -_QUIET_S  # when the server last lost something
@@ -118,6 +119,7 @@ class Delivery:
 
     def _step(self) -> None:
         """Send one batch, and look after the stream now and then."""
+        self._look_after()
         reading = self._spool.read(self._at, self._batch)
         for loss in reading.losses:
             self._report_unread(loss)
@@ -130,7 +132,6 @@ class Delivery:
             self.sink.settle()
             self._report_unrecoverable()
             self._replay_until = -1
-        self._look_after()
         self._report("ok", "")
         self._batch = min(_MOST, 2 * self._batch)
         if not reading.records:
