@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -151,7 +152,7 @@ class Delivery:
             if gone:
                 why = f"{gone} entries were deleted from {self.sink.label} by something other than hoistream"
                 self._report_loss(
-                    LossReport(gone, "stream", "deleted", f"{why}; `hoistream replay` sends what is kept", why)
+                    LossReport(gone, "stream", "deleted", f"{why}; `hoistream replay` sends what is kept", _unique())
                 )
         if self._trim.is_due:
             self.sink.trim()
@@ -210,7 +211,7 @@ class Delivery:
         count, self.sink.unrecoverable = self.sink.unrecoverable, 0
         if count:
             why = f"{self.sink.label} lost {count} events that the spool keeps no more"
-            self._report_loss(LossReport(count, "stream", "deleted", why, why))
+            self._report_loss(LossReport(count, "stream", "deleted", why, _unique()))
 
     def _report(self, condition: SinkCondition, error: str) -> None:
         if condition == "redis_full" and self.held_by:
@@ -239,6 +240,11 @@ class Delivery:
             self.worker.join(0.2)
         self._cursor.save()
         self.sink.close()
+
+
+def _unique() -> str:
+    """Return the key of a loss that the server's account reports once: an equal one later is another one."""
+    return uuid.uuid4().hex
 
 
 def _condition(error: Exception) -> tuple[SinkCondition, str]:

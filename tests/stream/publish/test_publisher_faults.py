@@ -178,6 +178,18 @@ def test_deletion_by_others_is_told_in_health_and_in_the_stream(server, tmp_path
         assert publisher.state.ok  # what is over is over
 
 
+def test_two_equal_deletions_are_both_told(server, tmp_path, make_events) -> None:
+    with Publisher([server.url], tmp_path) as publisher:
+        for event in make_events(60):
+            publisher.publish(event)
+        assert publisher.flush(10)
+        for expected in (10, 20):
+            ids = [identity for identity, _ in server.client.xrange(STREAM, count=10)]
+            server.client.xdel(STREAM, *ids)
+            wait_until(lambda expected=expected: publisher.state.deleted == expected)
+        wait_until(lambda: sum(event.type == "events_lost" for event in stored(server)) == 2)
+
+
 def swallowing_server() -> tuple[socket.socket, str]:
     """A server that takes connections and never answers."""
     listener = socket.create_server(("127.0.0.1", 0))
