@@ -21,10 +21,15 @@ from stream.recordings.clip_frames import read_clip
 ROOT = Path(__file__).resolve().parents[2]
 REFUSING = """
 import sys
+from importlib.machinery import ModuleSpec
 class Refuse:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in ("torch", "torchvision", "open_clip"):
-            raise ImportError(f"{name} may not be imported here")
+            return ModuleSpec(name, self)  # to ask whether it is installed is no import
+    def create_module(self, spec):
+        raise ImportError(f"{spec.name} may not be imported here")
+    def exec_module(self, module):
+        pass
 sys.meta_path.insert(0, Refuse())
 from hoistream.cli import main
 main()
