@@ -1,36 +1,57 @@
+"""Signals, each in a program of its own: a worker of the test run may be shared with libraries that take signals too."""
+
 from __future__ import annotations
 
-import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
-from stream.commands.support.signals import stop_on_signals
+HEAD = "import os, signal, sys\nfrom stream.commands.support.signals import stop_on_signals\n"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
-def test_every_signal_that_ends_a_program_asks_it_to_stop(number: signal.Signals) -> None:
-    before = signal.getsignal(number)
-    with stop_on_signals() as stop:
-        os.kill(os.getpid(), number)
-        assert stop.wait(5)
-    assert signal.getsignal(number) == before
+def run(program: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", HEAD + program], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "fine\n"), done.stderr
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT"])
+def test_every_signal_that_ends_a_program_asks_it_to_stop(name: str) -> None:
+    assert hasattr(signal, name)
+    run(
+        f"signal.signal(signal.{name}, signal.SIG_DFL)\n"
+        f"before = signal.getsignal(signal.{name})\n"
+        "with stop_on_signals() as stop:\n"
+        f"    os.kill(os.getpid(), signal.{name})\n"
+        "    assert stop.wait(5)\n"
+        f"assert signal.getsignal(signal.{name}) == before\n"
+        "print('fine')"
+    )
 
 
 def test_a_second_ctrl_c_interrupts() -> None:
-    with pytest.raises(KeyboardInterrupt), stop_on_signals() as stop:
-        os.kill(os.getpid(), signal.SIGINT)
-        assert stop.wait(5)
-        os.kill(os.getpid(), signal.SIGINT)
-        signal.sigtimedwait([], 5)
+    run(
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "try:\n"
+        "    with stop_on_signals() as stop:\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "        assert stop.wait(5)\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "        signal.sigtimedwait([], 5)\n"
+        "except KeyboardInterrupt:\n"
+        "    print('fine')"
+    )
 
 
 def test_nohup_is_respected() -> None:
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        with stop_on_signals(0.3) as stop:
-            os.kill(os.getpid(), signal.SIGHUP)
-            assert not stop.wait(0.05)
-            assert stop.wait(5)  # the time limit
-    finally:
-        signal.signal(signal.SIGHUP, before)
+    run(
+        "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "with stop_on_signals(0.3) as stop:\n"
+        "    os.kill(os.getpid(), signal.SIGHUP)\n"
+        "    assert not stop.wait(0.05)\n"
+        "    assert stop.wait(5)  # the time limit\n"
+        "print('fine')"
+    )
