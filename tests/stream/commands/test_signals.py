@@ -1,4 +1,4 @@
-"""Signals, each in a program of its own: a worker of the test run may be shared with libraries that take signals too."""
+"""Signals, each in a program of its own: workers of the test run share theirs with libraries that take signals too."""
 
 from __future__ import annotations
 
