@@ -8,6 +8,7 @@ import pytest
 import stream.track.association as association
 from stream.track.boxes import box_distance, to_corners
 from stream.track.certain import CertainMatch, match_if_certain
+from stream.track.matching import KnownPairs
 from stream.track.tracker import PairTracker
 from tests.stream.track.scenes import Detections, outcome
 
@@ -92,3 +93,56 @@ def test_wild_scenes_are_the_same_without_the_short_way(monkeypatch: pytest.Monk
     short = [outcome(seed) for seed in seeds]
     monkeypatch.setattr(association, "match_if_certain", lambda *args: None)
     assert [outcome(seed) for seed in seeds] == short
+
+
+def box(x: float, y: float = 0.0, width: float = 100.0, height: float = 100.0) -> list[float]:
+    return [x, y, x + width, y + height]
+
+
+def match(tracks: list[list[float]], ends: list[tuple[int, int]], pairs: list[tuple[list[float], list[float]]]):
+    """Return the certain match of detected pairs of one class with the known pairs `ends`, rows of human and object."""
+    known = KnownPairs(
+        np.array([human for human, _ in ends]),
+        np.array([item for _, item in ends]),
+        np.zeros(len(ends), np.int64),
+        np.zeros((len(ends), len(pairs)), np.float32),
+    )
+    detected = [human for human, _ in pairs] + [item for _, item in pairs]
+    boxes = to_corners(np.array(tracks + detected))
+    return match_if_certain(boxes, len(tracks), known, np.zeros(len(pairs), np.int64))
+
+
+TWO = [box(0), box(300), box(600)]  # a human with two objects, at 300 and 600
+ENDS = [(0, 1), (0, 2)]
+
+
+def test_the_first_box_of_each_human_and_object_stands_for_it() -> None:
+    found = match(TWO, ENDS, [(box(1), box(601)), (box(2), box(301))])
+    assert found is not None
+    assert found.pair_rows.tolist() == [1, 0]
+    assert found.track_rows.tolist() == [0, 0, 2, 1]
+    assert found.leaders.tolist() == [0, 2, 3]
+
+
+def test_two_boxes_of_one_track_that_hardly_overlap_are_left_to_the_full_comparison() -> None:
+    assert match(TWO, ENDS, [(box(10), box(600)), (box(-10), box(300))]) is not None
+    assert match(TWO, ENDS, [(box(18), box(600)), (box(-18), box(300))]) is None
+
+
+def test_a_box_that_is_far_from_its_track_and_near_to_another_is_left_to_the_full_comparison() -> None:
+    apart = [box(0), box(300), box(1000), box(600)]
+    near = [box(0), box(300), box(70), box(600)]  # the second human is nearer to where the first one is seen
+    pairs = [(box(40), box(300)), (box(1000), box(600))]
+    assert match(apart, [(0, 1), (2, 3)], pairs) is not None
+    assert match(near, [(0, 1), (2, 3)], [pairs[0], (box(70), box(600))]) is None
+
+
+def test_a_track_without_a_pair_may_be_nearer_to_a_box_that_is_far_from_its_own() -> None:
+    assert match([box(0), box(300)], [(0, 1)], [(box(35), box(300))]) is not None
+    assert match([box(0), box(300), box(35)], [(0, 1)], [(box(35), box(300))]) is None
+
+
+def test_boxes_without_an_area_are_left_to_the_full_comparison() -> None:
+    assert match([box(0), box(300)], [(0, 1)], [(box(0), box(300))]) is not None
+    point = box(0, width=1e-6, height=1e-6)  # equal, and yet its IoU is about 0
+    assert match([point, box(300)], [(0, 1)], [(point, box(300))]) is None
