@@ -131,6 +131,8 @@ def test_a_source_that_is_gone_from_the_configuration_is_ended_too(server, tmp_p
 def test_a_file_is_its_own_journal(tmp_path) -> None:
     path = tmp_path / "events.jsonl"
     killed_run([f"jsonl:{path}"], tmp_path / "unused", "monday", 20)
+    before = OpenInteractions()  # how far the run came before it was killed is its own affair
+    before.note_all(path.read_bytes().splitlines())
     with path.open("ab") as file:
         file.write(b'{"half')
     for _ in range(2):
@@ -139,7 +141,7 @@ def test_a_file_is_its_own_journal(tmp_path) -> None:
     found = OpenInteractions()
     found.note_all(path.read_bytes().splitlines())
     assert len(found) == 0
-    assert path.read_bytes().count(b'"crashed"') == 7
+    assert path.read_bytes().count(b'"crashed"') == len(before) > 0
     assert not (tmp_path / "unused").exists()
 
 
