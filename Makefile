@@ -1,5 +1,5 @@
 # Everything a fresh machine needs is Python (3.11 to 3.13) and make.
-#   make demo        set up (about 700 MB, no torch), then play a camera and a file through the whole pipeline into out/demo/
+#   make demo        set up (about 0.9 GB, no torch), then play a camera and a file through the whole pipeline into out/demo/
 #   make test        set up for development (about 7 GB with torch), then run every test; prints the slowest ten
 #   make test-fast   the tests for the inner loop: under a minute
 #   make soak        random faults for an hour (MINUTES=, SEED=); a failure prints the seed that brings it again
@@ -32,7 +32,7 @@ $(BIN)/python:
 
 # What runs cameras and recordings, and the demonstration's server and camera; torch only in what `dev` adds.
 $(VENV)/.demo: pyproject.toml | $(BIN)/python
-	@echo "installing hoistream[run,demo] (about 700 MB)"
+	@echo "installing hoistream[run,demo] (about 0.9 GB)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[run,demo]' 2> >(grep -v "^WARNING: Location" >&2)
 	@touch $@
 

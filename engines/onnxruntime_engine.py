@@ -35,7 +35,7 @@ class OnnxRuntimeEngine(BaseEngine):
             import onnxruntime as ort
         except ImportError as error:
             raise EngineUnavailableError(
-                "onnxruntime: not installed; pip install 'hoistream[engines]', or choose engine torch"
+                "onnxruntime: not installed; pip install 'hoistream[onnxruntime]', or choose engine torch"
             ) from error
         provider = _PROVIDERS[device]
         if provider not in ort.get_available_providers():
