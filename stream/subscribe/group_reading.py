@@ -67,12 +67,12 @@ class GroupReader(Reader):
                 yield from self._claim()
             entries = yield from self._read_new()
             if entries:
-                yield from self._deliver(entries)
+                yield from self._deliver(entries, again=False)
             elif s.follow:
                 read = ("XREADGROUP", "GROUP", self._group, s.consumer, "COUNT", s.batch, "BLOCK", s.block_ms)
                 entries = stream_entries((yield Call((*read, "STREAMS", s.stream, ">"))))
                 self._refreshed_s = time.monotonic()
-                yield from self._deliver(entries)
+                yield from self._deliver(entries, again=False)
             else:
                 return
 
@@ -92,7 +92,7 @@ class GroupReader(Reader):
             if gone := [entry.id for entry in entries if not entry.fields]:
                 self._count_lost(len(gone), gone)
                 self._handled += gone
-            yield from self._deliver_again([entry for entry in entries if entry.fields])
+            yield from self._deliver([entry for entry in entries if entry.fields], again=True)
 
     def _claim(self) -> Steps:
         """Take over what a crashed consumer left behind."""
@@ -104,7 +104,7 @@ class GroupReader(Reader):
             at, raw, deleted = fields_of(reply, bytes, list, list)
             if deleted:
                 self._count_lost(len(deleted), deleted)
-            yield from self._deliver_again(entries_of(raw))
+            yield from self._deliver(entries_of(raw), again=True)
             if at == b"0-0":
                 break
         self._claimed_s = time.monotonic()
@@ -132,25 +132,11 @@ class GroupReader(Reader):
 
     # Handing over
 
-    def _deliver(self, entries: list[Entry]) -> Steps:
-        """Hand over entries that come for the first time; each is handled when the application comes for the next."""
-        for index, entry in enumerate(entries):
-            yield from self._keep(entries, index)
-            event = self._event_of(entry)
-            if isinstance(event, str):
-                yield from self._bury(entry, event)
-                continue
-            if event is not None:
-                if self._is_wanted(event):
-                    self._current = entry
-                    yield HandOver(event)
-                    self._current = None
-                self._remember(event)
-            self._handled.append(entry.id)
-        yield from self._acknowledge()
+    def _deliver(self, entries: list[Entry], *, again: bool) -> Steps:
+        """Hand over entries; each is handled when the application comes for the next.
 
-    def _deliver_again(self, entries: list[Entry]) -> Steps:
-        """Hand over entries that were delivered before, one by one, but not those that failed too often."""
+        Those that come `again` are counted, one by one, and buried when they failed too often.
+        """
         for index, entry in enumerate(entries):
             yield from self._keep(entries, index)
             event = self._event_of(entry)
@@ -159,8 +145,8 @@ class GroupReader(Reader):
                 continue
             if event is not None:
                 if self._is_wanted(event):
-                    tries = yield from self._count_try(entry)
-                    if tries >= self.settings.max_tries:
+                    tries = (yield from self._count_try(entry)) if again else 0
+                    if again and tries >= self.settings.max_tries:
                         yield from self._bury(entry, f"handed over {tries} times and never acknowledged")
                         continue
                     self._current = entry
