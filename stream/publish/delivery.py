@@ -15,7 +15,7 @@ from stream.backoff import Backoff
 from stream.publish.cursor import Cursor
 from stream.publish.positions import Loss
 from stream.publish.records import Record
-from stream.publish.redis_sink import RedisSink, SinkDownError, SinkFullError, SinkLostError
+from stream.publish.redis_sink import Gone, RedisSink, SinkDownError, SinkFullError, SinkLostError
 from stream.publish.spool import Spool, SpoolFullError
 from stream.publish.worker import Worker
 
@@ -72,7 +72,7 @@ class Delivery:
         changed: threading.Condition,
         *,
         forget: Callable[[], None],
-        report: Callable[[LossReport], None],
+        report: Callable[[LossReport], bool],  # called again and again until it says that the loss is on the disk
     ) -> None:
         self.condition: SinkCondition = "ok"
         self.error = ""
@@ -94,6 +94,7 @@ class Delivery:
         self._waits = Backoff(0.05, 2.0)
         self._replay_waits = Backoff(0.1, 30.0)
         self._lost_s = -_QUIET_S  # when the server last lost something
+        self._untold = Gone(0, "")  # deleted by others, and not yet on the disk as a loss
         self._replay_until = -1  # the record up to which a replay goes
         self.worker = Worker(f"delivery to {sink.label}", self._run, self._notify)
 
@@ -149,11 +150,10 @@ class Delivery:
         if self._look.is_due:
             gone = self.sink.look()
             self._look.done()
-            if gone:
-                why = f"{gone} entries were deleted from {self.sink.label} by something other than hoistream"
-                self._report_loss(
-                    LossReport(gone, "stream", "deleted", f"{why}; `hoistream replay` sends what is kept", _unique())
-                )
+            self._untold = self._untold or gone
+            if self._untold and self._report_loss(self._deletion(self._untold)):  # it is on the disk
+                self.sink.look(self._untold)
+                self._untold = Gone(0, "")
         if self._trim.is_due:
             self.sink.trim()
             self._trim.done()
@@ -197,6 +197,11 @@ class Delivery:
         if self._replay_waits.attempt:
             self._report("redis_full" if self.sink.evicts else "redis_down", str(error))
         self._pause(self._replay_waits.next())
+
+    def _deletion(self, gone: Gone) -> LossReport:
+        why = f"{gone.entries} entries were deleted from {self.sink.label} by something other than hoistream"
+        why += "; `hoistream replay` sends what is kept"
+        return LossReport(gone.entries, "stream", "deleted", why, gone.key)
 
     def _report_unread(self, loss: Loss) -> None:
         """Report records that cannot be read, unless the sink has them."""

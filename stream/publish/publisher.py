@@ -209,11 +209,11 @@ class Publisher(Closing):
 
     # Losses
 
-    def _report_loss(self, report: LossReport) -> None:
-        """Take note of a loss; two deliveries that come across the same one report it once."""
+    def _report_loss(self, report: LossReport) -> bool:
+        """Take note of a loss, once; return whether it is on the disk as an event."""
         with self._changed:
             if report.key in self._reported:
-                return
+                return all(waiting.key != report.key for waiting in list(self._losses))
             self._reported.add(report.key)
             self._losses.append(report)
             if report.reason == "deleted":
@@ -223,6 +223,7 @@ class Publisher(Closing):
                 self._lost += report.count
         logger.error("%s", report.why)
         self._unsynced.set()
+        return False
 
     def _publish_losses(self, spool: Spool) -> None:
         """Publish what was reported; where the disk is full, later."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from redis.exceptions import (
     AuthenticationError,
@@ -44,6 +45,16 @@ class SinkFullError(HoistreamError):
 
 class SinkLostError(HoistreamError):
     """The server came back without events it had acknowledged; `RedisSink.rewind` and send them again."""
+
+
+class Gone(NamedTuple):
+    """Entries of the stream that somebody else deleted."""
+
+    entries: int
+    key: str  # names this loss, also for another process that finds it
+
+    def __bool__(self) -> bool:
+        return self.entries > 0
 
 
 @dataclass
@@ -181,9 +192,10 @@ class RedisSink:
                 self.unrecoverable += max(0, min(before, expected) - have)
             self._marks[source] = have
 
-    def look(self) -> int:
-        """Compare the server with what it acknowledged; return how many entries others deleted since the last look.
+    def look(self, told: Gone | None = None) -> Gone:
+        """Compare the server with what it acknowledged; return the entries that others deleted and nobody told.
 
+        They come again at each look until they are given back as `told`: once their loss is on the disk.
         Raises SinkDownError, SinkLostError.
         """
         recent = list(self._marks.items())[-_LOOKED_AT:]
@@ -193,8 +205,9 @@ class RedisSink:
             key, source_id = self._mark(source)
             fields += (keys.setdefault(key, len(keys) + 1), source_id)
         try:
-            reply = self._pipe.run(_LOOK, list(keys), [self._era, self._added, *fields])
-            gone, self._era, self._added, marks = fields_of(reply, int, int, int, list)
+            arguments = [self._era, self._added, told.entries if told else 0, *fields]
+            reply = self._pipe.run(_LOOK, list(keys), arguments)
+            gone, self._era, self._added, missing, marks = fields_of(reply, int, int, int, int, list)
             stored = fields_of(marks, *[int] * len(recent))
             self._look_at_memory()
         except RedisError as error:
@@ -202,7 +215,7 @@ class RedisSink:
         for (_, seq), have in zip(recent, stored, strict=True):
             if have < seq:
                 raise SinkLostError(f"{self.label}: the server lost events it had acknowledged; sending them again")
-        return int(gone)
+        return Gone(gone, f"{self._target.stream} {self._era} {missing}")
 
     def rewind(self) -> None:
         """Expect nothing of the server any more: what follows starts from the oldest record kept."""

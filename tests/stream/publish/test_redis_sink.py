@@ -83,7 +83,7 @@ def test_marks_are_kept_for_a_month(server, make_records) -> None:
 def test_a_server_that_forgot_is_noticed_at_the_next_event_and_at_the_next_look(server, make_records) -> None:
     sink = RedisSink(server.url)
     sink.append(make_records(3))
-    assert sink.look() == 0
+    assert not sink.look()
     server.client.flushall()
     with pytest.raises(SinkLostError):
         sink.append(make_records(1, first=4))
@@ -91,7 +91,7 @@ def test_a_server_that_forgot_is_noticed_at_the_next_event_and_at_the_next_look(
         sink.look()
     sink.rewind()
     assert sink.append(make_records(4)) == 4
-    assert sink.look() == 0
+    assert not sink.look()
 
 
 def test_what_the_server_lost_and_nobody_keeps_is_counted(server, make_records) -> None:
@@ -115,17 +115,40 @@ def test_another_sender_of_the_same_run_is_met_without_doubles(server, make_reco
 def test_deletion_by_others_is_counted_once_however_it_was_done(server, make_records) -> None:
     client, sink, second = server.client, RedisSink(server.url), RedisSink(server.url)
     sink.append(make_records(100))
-    assert [sink.look(), second.look()] == [0, 0]
+    assert [sink.look().entries, second.look().entries] == [0, 0]
+
+    def told(looking: RedisSink, count: int) -> None:
+        gone = looking.look()
+        assert gone.entries == count
+        assert gone == looking.look() == RedisSink(server.url).look()._replace(key=gone.key), "until it is told"
+        looking.look(gone)
+        assert [sink.look().entries, second.look().entries] == [0, 0]
+
     client.xtrim(STREAM, maxlen=80, approximate=False)
-    assert [sink.look(), sink.look(), second.look()] == [20, 0, 0]
+    told(sink, 20)
     ids = [identity for identity, _ in client.xrange(STREAM)]
     client.xdel(STREAM, *ids[10:15])
-    assert [second.look(), sink.look()] == [5, 0]
+    told(second, 5)
     sink.append(make_records(10, first=101))
+    sink.look()
     client.delete(STREAM)
-    assert [sink.look(), second.look()] == [75 + 10, 0]
+    told(sink, 75 + 10)
     sink.append(make_records(3, first=111))
-    assert sink.look() == 0
+    assert not sink.look()
+
+
+def test_what_is_deleted_while_a_loss_is_being_told_is_told_after_it(server, make_records) -> None:
+    sink = RedisSink(server.url)
+    sink.append(make_records(100))
+    sink.look()
+    server.client.xtrim(STREAM, maxlen=80, approximate=False)
+    first = sink.look()
+    server.client.xtrim(STREAM, maxlen=70, approximate=False)
+    rest = sink.look(first)
+    assert (first.entries, rest.entries) == (20, 10)
+    assert rest.key != first.key
+    sink.look(rest)
+    assert not sink.look()
 
 
 def test_a_stream_that_was_deleted_and_filled_again_between_two_looks_is_noticed(server, make_records) -> None:
@@ -135,7 +158,7 @@ def test_a_stream_that_was_deleted_and_filled_again_between_two_looks_is_noticed
     sink.append(make_records(100, first=51))
     server.client.delete(STREAM)
     sink.append(make_records(200, first=151))
-    assert sink.look() == 150
+    assert sink.look().entries == 150
 
 
 def test_our_own_trimming_is_no_deletion(server, make_records) -> None:
@@ -147,7 +170,7 @@ def test_our_own_trimming_is_no_deletion(server, make_records) -> None:
     sink.append(make_records(50, first=51))
     sink.trim()
     assert server.client.xlen(STREAM) <= 51
-    assert sink.look() == 0
+    assert not sink.look()
 
 
 def test_a_server_that_evicts_is_named_and_not_driven_in_circles(make_server, make_records, caplog) -> None:
