@@ -29,7 +29,8 @@ for _, fields in ipairs(groups) do
 end
 local removed = redis.call('XTRIM', KEYS[1], 'MINID', '=', floor)
 if removed > 0 then
-  redis.call('HINCRBY', KEYS[2], 'removed', removed)
+  redis.call('HINCRBY', KEYS[2], 'removed', removed) -- since the stream was last made
+  redis.call('HINCRBY', KEYS[2], 'trimmed', removed) -- ever
   redis.call('HSET', KEYS[2], 'floor', floor)
 end
 return {removed, holder}

@@ -73,7 +73,7 @@ def spool_events(directory: Path) -> list[Event]:
 def trimmed_entries(url: str) -> int:
     """Return how many entries hoistream's own trimming removed from a stream: every group had finished them."""
     target = parse_redis_url(url)
-    return int(redis.Redis.from_url(target.url).hget(f"{{{target.stream}}}:account", "removed") or 0)
+    return int(redis.Redis.from_url(target.url).hget(f"{{{target.stream}}}:account", "trimmed") or 0)
 
 
 def check(streamed: list[Event], spooled: list[Event], reports: Iterable[Event] = (), *, trimmed: int = 0) -> Findings:

@@ -129,6 +129,19 @@ def _(world: World) -> None:
     world.work(1.5)
 
 
+@fault("somebody deletes the stream after hoistream trimmed it", accounts=True, empties=True)
+def _(world: World) -> None:
+    client = world.client
+    assert world.consumer is not None
+    with world.stopped(world.consumer.pid):
+        client.config_set("maxmemory", str(client.info("memory")["used_memory"] + 200_000))
+        world.wait_for_state("redis_full")
+    world.work(1.5)  # its consumer frees it, and the publisher trims
+    client.config_set("maxmemory", "0")
+    client.delete(STREAM)
+    world.work(1.5)
+
+
 @fault("somebody destroys the group", empties=True)
 def _(world: World) -> None:
     world.client.xgroup_destroy(STREAM, "faults")

@@ -28,6 +28,7 @@ SHORT = (
     "server killed and started again",
     "server emptied while it runs (FLUSHALL)",
     "somebody deletes the stream (DEL)",
+    "somebody deletes the stream after hoistream trimmed it",
     "connections cut in the middle of replies",
     "disk full while the server is away",
     "a byte of the spool flips while the server is away",
