@@ -30,6 +30,7 @@ from hoiclip.training.world.shards import Shards, draw_shards, open_shards
 from hoiclip.training.world.views import ViewBatch, Views
 from hoiclip.vocabulary import load_builtin
 
+pytestmark = pytest.mark.xdist_group("clip_pretraining")  # one worker trains the small model, once
 WORLD = load_builtin("world")
 SHOWN = [k for k in range(len(WORLD.interactions)) if k not in set(WORLD.unseen["held_out"])]
 
