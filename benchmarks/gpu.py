@@ -36,6 +36,7 @@ from engines.errors import EngineUnavailableError
 from engines.loading import load_model
 from engines.parity import compare
 from engines.registry import open_engine
+from engines.request import EngineRequest
 from engines.torch_engine import TorchEngine
 from hoiclip.cache import cache_directory
 from hoiclip.classifier import TextClassifier
@@ -172,7 +173,7 @@ def open_on_gpu(name: str, loaded: LoadedModel, canvas: Canvas, max_batch: int) 
     if kind == "onnxruntime":
         from engines.onnxruntime_engine import OnnxRuntimeEngine
 
-        return OnnxRuntimeEngine(loaded, canvas, max_batch, device="cuda")
+        return OnnxRuntimeEngine(EngineRequest(loaded, canvas, max_batch), device="cuda")
     return open_engine(kind, loaded, canvas, max_batch=max_batch, precision=precision)
 
 
@@ -183,7 +184,7 @@ def parity(name: str) -> dict[str, Any]:
     """
     canvas = Canvas(256, 448)
     # each engine has a model of its own: torch moves the weights it is given
-    reference = TorchEngine(load_model(shipped_model()), canvas, 1, fold=False)
+    reference = TorchEngine(EngineRequest(load_model(shipped_model()), canvas, 1), fold=False)
     loaded = load_model(shipped_model())
     classifier = loaded.classifier()
     with reference, open_on_gpu(name, loaded, canvas, 1) as engine:

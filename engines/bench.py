@@ -21,6 +21,7 @@ import torch
 from engines.errors import EngineError
 from engines.openvino_import import import_openvino
 from engines.registry import open_engine
+from engines.request import EngineRequest
 from engines.torch_engine import TorchEngine
 from hoiclip.closing import Closing
 from hoiclip.types import Canvas, Engine
@@ -160,7 +161,7 @@ def _runnable(
     loaded = load_model(Path(path))
     engine: Engine
     if kind == _BASELINE:
-        engine = TorchEngine(loaded, canvas, max_batch, threads=threads, fold=False)
+        engine = TorchEngine(EngineRequest(loaded, canvas, max_batch, threads=threads), fold=False)
     else:
         name, _, precision = kind.partition(":")
         engine = open_engine(

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engines.base import BaseEngine
 from engines.errors import EngineUnavailableError
-from hoiclip.types import Canvas, Outputs
-
-if TYPE_CHECKING:
-    from hoiclip.loaded import LoadedModel
+from engines.request import EngineRequest
+from hoiclip.types import Outputs
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
@@ -21,16 +18,7 @@ _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 class OnnxRuntimeEngine(BaseEngine):
     """Run the exported graph in single precision with exactly the provider that was asked for."""
 
-    def __init__(
-        self,
-        loaded: LoadedModel,
-        canvas: Canvas,
-        max_batch: int = 8,
-        *,
-        device: str = "cpu",
-        cache_dir: Path | None = None,
-        threads: int | None = None,
-    ) -> None:
+    def __init__(self, request: EngineRequest, *, device: str = "cpu") -> None:
         try:
             import onnxruntime as ort
         except ImportError as error:
@@ -42,11 +30,13 @@ class OnnxRuntimeEngine(BaseEngine):
             raise EngineUnavailableError(
                 f"onnxruntime: no {provider}; pip install onnxruntime-gpu instead of onnxruntime, or choose device cpu"
             )
-        super().__init__(f"onnxruntime-{device}-fp32", canvas, max_batch)
+        precision = request.precision_among("onnxruntime", ("fp32",), "fp32")
+        super().__init__(f"onnxruntime-{device}-{precision}", request.canvas, request.max_batch)
         options = ort.SessionOptions()
-        if threads is not None:
-            options.intra_op_num_threads = threads
-        self._session: Any = ort.InferenceSession(str(loaded.graph(canvas, cache_dir)), options, providers=[provider])
+        if request.threads is not None:
+            options.intra_op_num_threads = request.threads
+        graph = request.loaded.graph(request.canvas, request.cache_dir)
+        self._session: Any = ort.InferenceSession(str(graph), options, providers=[provider])
         # onnxruntime itself falls back to the CPU when the CUDA libraries do not load
         if (used := self._session.get_providers()[0]) != provider:
             raise EngineUnavailableError(f"onnxruntime: asked for {provider}, got {used}; its libraries do not load")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +12,11 @@ from engines.errors import EngineUnavailableError
 from engines.openvino_compiled import Step, compiled
 from engines.openvino_import import import_openvino
 from engines.openvino_parts import GROUPS, INPUT, Parts, part
+from engines.request import EngineRequest
 from hoiclip.hashes import file_sha256
-from hoiclip.types import Canvas, Outputs, concatenate
+from hoiclip.types import Outputs, concatenate
 
-if TYPE_CHECKING:
-    from hoiclip.loaded import LoadedModel
-
-Precision = Literal["fp32", "mixed", "bf16", "int8"]
+PRECISIONS = ("fp32", "mixed", "bf16", "int8")
 
 
 class OpenVinoEngine(BaseEngine):
@@ -35,22 +32,14 @@ class OpenVinoEngine(BaseEngine):
     * int8: mixed with an int8 backbone, which must have been calibrated (`engines.openvino_int8`).
     """
 
-    def __init__(
-        self,
-        loaded: LoadedModel,
-        canvas: Canvas,
-        max_batch: int = 8,
-        *,
-        precision: Precision = "fp32",
-        device: str = "CPU",
-        cache_dir: Path | None = None,
-        threads: int | None = None,
-    ) -> None:
-        super().__init__(f"openvino-{device.lower()}-{precision}", canvas, max_batch)
+    def __init__(self, request: EngineRequest, *, device: str = "CPU") -> None:
+        loaded, canvas, cache_dir = request.loaded, request.canvas, request.cache_dir
+        precision = request.precision_among("openvino", PRECISIONS, "fp32")
+        super().__init__(f"openvino-{device.lower()}-{precision}", canvas, request.max_batch)
         _check_device(device)
         options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
-        if threads is not None:
-            options["INFERENCE_NUM_THREADS"] = threads
+        if request.threads is not None:
+            options["INFERENCE_NUM_THREADS"] = request.threads
         graph = loaded.graph(canvas, cache_dir)
         facts = {
             "weights": loaded.fingerprint,

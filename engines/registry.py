@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, get_args
+from typing import TYPE_CHECKING, NamedTuple
 
 from engines.errors import EngineUnavailableError
 from engines.nvidia import gpu_name
+from engines.request import EngineRequest
 from hoiclip.errors import HoistreamError
 from hoiclip.types import Canvas, Engine
 
@@ -46,36 +50,19 @@ def candidates() -> list[Choice]:
     return found
 
 
-def _open_best(
-    loaded: LoadedModel,
-    canvas: Canvas,
-    max_batch: int,
-    precision: str | None,
-    cache_dir: Path | None,
-    threads: int | None,
-    on_phase: OnPhase | None,
-) -> Engine:
+def _open_best(request: EngineRequest) -> Engine:
     """Return the first candidate that opens and is verified."""
     from engines.verified import verify
 
     def open_reference(kind: str) -> Engine:
-        return open_engine(kind, loaded, canvas, max_batch=1, precision="fp32", cache_dir=cache_dir, threads=threads)
+        return OPENERS[kind](replace(request, max_batch=1, precision="fp32", on_phase=None))
 
     passed_over = []
     for kind, reason in candidates():
         engine = None
         try:
-            engine = open_engine(
-                kind,
-                loaded,
-                canvas,
-                max_batch=max_batch,
-                precision=precision,
-                cache_dir=cache_dir,
-                threads=threads,
-                on_phase=on_phase,
-            )
-            verdict = verify(engine, loaded, open_reference, cache_dir)
+            engine = OPENERS[kind](request)
+            verdict = verify(engine, request.loaded, open_reference, request.cache_dir)
         except (HoistreamError, RuntimeError, OSError) as error:  # of the runtimes as well: any of them may break
             passed_over.append(f"{kind}: {' '.join(str(error).split())}")
             logger.warning("engine auto: not %s", passed_over[-1])
@@ -118,57 +105,53 @@ def open_engine(
     passes over is named with the reason. Any other kind that cannot run, or does not know `precision`, raises
     EngineUnavailableError: there is no silent fallback.
     """
-    if kind == "auto":
-        return _open_best(loaded, canvas, max_batch, precision, cache_dir, threads, on_phase)
-    if kind == "null":
-        from engines.null_engine import NullEngine
+    request = EngineRequest(loaded, canvas, max_batch, precision, cache_dir, threads, on_phase)
+    if kind not in OPENERS:
+        raise EngineUnavailableError(f"unknown engine {kind!r}; choose {', '.join(list(OPENERS)[:-1])} or null")
+    return OPENERS[kind](request)
 
-        return NullEngine(loaded.config, canvas, max_batch)
-    if kind == "torch":
-        import torch
 
-        from engines.torch_engine import Precision, TorchEngine
+def _open_torch(request: EngineRequest) -> Engine:
+    import torch
 
-        cuda = torch.cuda.is_available()
-        wanted = precision or ("fp16" if cuda else "fp32")
-        chosen = next((known for known in get_args(Precision) if known == wanted), None)
-        if chosen is None:
-            raise EngineUnavailableError(f"torch: precision {wanted!r} is not one of {', '.join(get_args(Precision))}")
-        return TorchEngine(
-            loaded, canvas, max_batch, precision=chosen, device="cuda" if cuda else "cpu", threads=threads
-        )
-    if kind == "openvino":
-        from engines.openvino_engine import OpenVinoEngine
-        from engines.openvino_engine import Precision as OpenVinoPrecision
+    from engines.torch_engine import TorchEngine
 
-        exact = next((known for known in get_args(OpenVinoPrecision) if known == (precision or "fp32")), None)
-        if exact is None:
-            known = ", ".join(get_args(OpenVinoPrecision))
-            raise EngineUnavailableError(f"openvino: precision {precision!r} is not one of {known}")
-        return OpenVinoEngine(loaded, canvas, max_batch, precision=exact, cache_dir=cache_dir, threads=threads)
-    if kind == "onnxruntime":
-        from engines.onnxruntime_engine import OnnxRuntimeEngine
+    return TorchEngine(request, device="cuda" if torch.cuda.is_available() else "cpu")
 
-        if precision not in (None, "fp32"):
-            raise EngineUnavailableError(f"onnxruntime: precision {precision!r} is not fp32, the only one it runs here")
-        return OnnxRuntimeEngine(loaded, canvas, max_batch, cache_dir=cache_dir, threads=threads)
-    if kind in ("tensorrt", "tensorrt-rtx"):
-        from engines.tensorrt_engine import TensorRtEngine
-        from engines.tensorrt_progress import log_phase
 
-        flavour: Flavour = "tensorrt" if kind == "tensorrt" else "tensorrt-rtx"
-        return TensorRtEngine(
-            loaded,
-            canvas,
-            max_batch,
-            flavour=flavour,
-            precision=precision or "fp16",
-            cache_dir=cache_dir,
-            on_phase=on_phase or log_phase,
-        )
-    raise EngineUnavailableError(
-        f"unknown engine {kind!r}; choose auto, torch, openvino, onnxruntime, tensorrt, tensorrt-rtx or null"
-    )
+def _open_openvino(request: EngineRequest) -> Engine:
+    from engines.openvino_engine import OpenVinoEngine
+
+    return OpenVinoEngine(request)
+
+
+def _open_onnxruntime(request: EngineRequest) -> Engine:
+    from engines.onnxruntime_engine import OnnxRuntimeEngine
+
+    return OnnxRuntimeEngine(request)
+
+
+def _open_tensorrt(flavour: Flavour, request: EngineRequest) -> Engine:
+    from engines.tensorrt_engine import TensorRtEngine
+
+    return TensorRtEngine(request, flavour=flavour)
+
+
+def _open_null(request: EngineRequest) -> Engine:
+    from engines.null_engine import NullEngine
+
+    return NullEngine(request.loaded.config, request.canvas, request.max_batch)
+
+
+OPENERS: dict[str, Callable[[EngineRequest], Engine]] = {  # each imports its runtime when it is called
+    "auto": _open_best,
+    "torch": _open_torch,
+    "openvino": _open_openvino,
+    "onnxruntime": _open_onnxruntime,
+    "tensorrt": partial(_open_tensorrt, "tensorrt"),
+    "tensorrt-rtx": partial(_open_tensorrt, "tensorrt-rtx"),
+    "null": _open_null,
+}
 
 
 def _has(module: str) -> bool:

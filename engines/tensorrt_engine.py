@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,16 +11,14 @@ from engines.base import QueueingEngine
 from engines.cuda_buffers import SLOTS
 from engines.cuda_device import CudaDevice
 from engines.errors import EngineError
+from engines.request import EngineRequest
 from engines.tensorrt_api import Flavour, bindings
 from engines.tensorrt_kernels import KernelCache
 from engines.tensorrt_plan import plan_for
-from engines.tensorrt_progress import OnPhase, log_phase
+from engines.tensorrt_progress import log_phase
 from engines.tensorrt_runtime import PlanRunner
 from hoiclip.config import ModelConfig
-from hoiclip.types import Canvas, Outputs
-
-if TYPE_CHECKING:
-    from hoiclip.loaded import LoadedModel
+from hoiclip.types import Outputs
 
 
 class TensorRtEngine(QueueingEngine):
@@ -32,17 +28,9 @@ class TensorRtEngine(QueueingEngine):
     without TF32. A batch is uploaded from pinned memory and computed as one CUDA graph a batch size.
     """
 
-    def __init__(
-        self,
-        loaded: LoadedModel,
-        canvas: Canvas,
-        max_batch: int = 8,
-        *,
-        flavour: Flavour,
-        precision: str = "fp16",
-        cache_dir: Path | None = None,
-        on_phase: OnPhase = log_phase,
-    ) -> None:
+    def __init__(self, request: EngineRequest, *, flavour: Flavour) -> None:
+        canvas, max_batch = request.canvas, request.max_batch
+        precision = request.precision or "fp16"  # what a plan can be built in is its builder's to say
         super().__init__(f"{flavour}-cuda-{precision}", canvas, max_batch, max_in_flight=SLOTS)
         trt = bindings(flavour)
         with ExitStack() as opened:
@@ -50,16 +38,16 @@ class TensorRtEngine(QueueingEngine):
             opened.callback(device.close)
             plan = plan_for(
                 flavour,
-                loaded,
+                request.loaded,
                 canvas,
                 max_batch=max_batch,
                 precision=precision,
                 gpu=device.gpu,
-                cache_dir=cache_dir,
-                on_phase=on_phase,
+                cache_dir=request.cache_dir,
+                on_phase=request.on_phase or log_phase,
             )
             kernels = KernelCache(plan.path.with_name("kernels.cache")) if flavour == "tensorrt-rtx" else None
-            shapes = output_shapes(loaded.config)
+            shapes = output_shapes(request.loaded.config)
             runner = PlanRunner(
                 trt, flavour, plan.path.read_bytes(), canvas, max_batch, shapes, device, kernels=kernels
             )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import threading
-from typing import Literal
 
 import numpy as np
 import torch
@@ -13,12 +12,12 @@ from torch import Tensor
 
 from engines.base import BaseEngine
 from engines.errors import EngineUnavailableError
+from engines.request import EngineRequest
 from hoiclip.folding import fold_batch_norm
-from hoiclip.loaded import LoadedModel
-from hoiclip.types import Canvas, Outputs, concatenate
+from hoiclip.types import Outputs, concatenate
 from hoiclip.weights import torch_model
 
-Precision = Literal["fp32", "bf16", "fp16"]
+_TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}  # by precision
 
 
 class TorchEngine(BaseEngine):
@@ -28,27 +27,18 @@ class TorchEngine(BaseEngine):
     On CUDA batches run together in half precision, each batch size as a captured CUDA graph fed from pinned memory.
     """
 
-    def __init__(
-        self,
-        loaded: LoadedModel,
-        canvas: Canvas,
-        max_batch: int = 8,
-        *,
-        precision: Precision = "fp32",
-        device: str = "cpu",
-        threads: int | None = None,
-        fold: bool = True,
-    ) -> None:
+    def __init__(self, request: EngineRequest, *, device: str = "cpu", fold: bool = True) -> None:
         if device.startswith("cuda") and not torch.cuda.is_available():
             raise EngineUnavailableError(
                 "torch: no usable NVIDIA GPU; choose device cpu, or install a driver and a CUDA build of torch"
             )
-        super().__init__(f"torch-{device}-{precision}", canvas, max_batch)
-        if threads is not None:
-            torch.set_num_threads(threads)
+        precision = request.precision_among("torch", tuple(_TYPES), "fp32" if device == "cpu" else "fp16")
+        super().__init__(f"torch-{device}-{precision}", request.canvas, request.max_batch)
+        if request.threads is not None:
+            torch.set_num_threads(request.threads)
         self._device = torch.device(device)
-        self._type = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
-        model = torch_model(loaded).module
+        self._type = _TYPES[precision]
+        model = torch_model(request.loaded).module
         if self._device.type != "cpu":
             model = copy.deepcopy(model)  # the caller's keeps its place: its text tower may still be needed
         self._model = (fold_batch_norm(model) if fold else model).to(self._device).eval()

@@ -169,6 +169,7 @@ def verify(
 
     from engines.parity import compare
     from engines.registry import open_engine
+    from engines.request import EngineRequest
     from engines.torch_engine import TorchEngine
     from hoiclip.errors import HoistreamError
     from hoiclip.shipped import shipped
@@ -177,7 +178,7 @@ def verify(
     loaded, size = _model(model, canvas)
     pictures = read_spread(video or shipped("assets/demo.mp4"), size, frames)
     with (
-        TorchEngine(loaded, size, 1, fold=False) as reference,
+        TorchEngine(EngineRequest(loaded, size, 1), fold=False) as reference,
         open_engine(kind, loaded, size, max_batch=1, precision=precision, cache_dir=cache_dir) as engine,
     ):
         result = compare(reference, engine, pictures, loaded.classifier())

@@ -16,6 +16,7 @@ from engines.loading import load_model
 from engines.openvino_int8 import calibrate
 from engines.parity import compare
 from engines.registry import open_engine
+from engines.request import EngineRequest
 from engines.torch_engine import TorchEngine
 from hoiclip.errors import InputError
 from hoiclip.loaded import LoadedModel
@@ -46,7 +47,7 @@ def frames() -> NDArray[np.uint8]:
 
 @pytest.fixture(scope="module")
 def eager(loaded: LoadedModel, frames: NDArray[np.uint8]) -> Outputs[NDArray[np.float32]]:
-    with TorchEngine(loaded, CANVAS, 4, fold=False) as engine:
+    with TorchEngine(EngineRequest(loaded, CANVAS, 4), fold=False) as engine:
         return engine.infer(frames)
 
 
@@ -81,7 +82,7 @@ def test_lower_precision_agrees_on_the_best_pairs(precision: str, loaded: Loaded
             open_engine("openvino", loaded, canvas, precision="int8", cache_dir=cache)
         calibrate(loaded, canvas, frames, cache)
     with (
-        TorchEngine(loaded, canvas, 1, fold=False) as reference,
+        TorchEngine(EngineRequest(loaded, canvas, 1), fold=False) as reference,
         open_engine("openvino", loaded, canvas, precision=precision, cache_dir=cache) as engine,
     ):
         result = compare(reference, engine, frames[::3], loaded.classifier())

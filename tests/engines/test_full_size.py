@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from engines.registry import open_engine
+from engines.request import EngineRequest
 from engines.torch_engine import TorchEngine
 from hoiclip.loaded import LoadedModel
 from hoiclip.parity import steady_arithmetic
@@ -26,7 +27,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_runtime_equals_eager_torch(kind: str, full_size: LoadedModel, cache: Path) -> None:
     steady_arithmetic()
     frames = np.random.default_rng(7).integers(0, 256, (4, CANVAS.height, CANVAS.width, 3), np.uint8)
-    with TorchEngine(full_size, CANVAS, 4, fold=False) as reference:
+    with TorchEngine(EngineRequest(full_size, CANVAS, 4), fold=False) as reference:
         expected = reference.infer(frames)
     with open_engine(kind, full_size, CANVAS, max_batch=4, cache_dir=cache) as engine:
         four, one = engine.infer(frames), engine.infer(frames[2:3])

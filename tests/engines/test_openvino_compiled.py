@@ -11,6 +11,7 @@ import pytest
 from engines import openvino_engine
 from engines.loading import load_model
 from engines.openvino_engine import OpenVinoEngine
+from engines.request import EngineRequest
 from hoiclip.cache import BuildCache
 from hoiclip.shipped import shipped_model
 from hoiclip.types import Canvas
@@ -22,8 +23,7 @@ FRAME = np.random.default_rng(3).integers(0, 256, (1, *CANVAS, 3), np.uint8)
 
 
 def run(cache: Path, precision: str = "fp32") -> np.ndarray:
-    chosen: openvino_engine.Precision = "mixed" if precision == "mixed" else "fp32"
-    with OpenVinoEngine(load_model(shipped_model()), CANVAS, 1, precision=chosen, cache_dir=cache) as engine:
+    with OpenVinoEngine(EngineRequest(load_model(shipped_model()), CANVAS, 1, precision, cache)) as engine:
         return engine.infer(FRAME).object_logits
 
 

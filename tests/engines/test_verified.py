@@ -15,7 +15,7 @@ from engines import registry, verified
 from engines.base import BaseEngine, QueueingEngine
 from engines.errors import EngineError, EngineUnavailableError
 from engines.loading import load_model
-from engines.registry import Choice
+from engines.registry import Choice, open_engine
 from hoiclip.loaded import LoadedModel
 from hoiclip.types import Canvas, Engine, Outputs
 
@@ -131,22 +131,17 @@ def test_auto_falls_to_the_next_engine_with_the_reason(
 ) -> None:
     wrong, right = Gpu("tensorrt-rtx-cuda-fp16", loaded, 0.5), Runtime("torch-cpu-fp32", loaded)
     order = [Choice("tensorrt", "a GPU"), Choice("tensorrt-rtx", "a GPU"), Choice("torch", "it is left")]
-    real = registry.open_engine
 
-    def open_engine(kind: str, *arguments: Any, **options: Any) -> Engine:
-        if kind == "tensorrt":
-            raise EngineUnavailableError("its libraries\ndo not load")
-        made: dict[str, Engine] = {
-            "tensorrt-rtx": wrong,
-            "torch": right,
-            "openvino": Runtime("openvino-cpu-fp32", loaded),
-        }
-        return made[kind]
+    def unavailable(_: object) -> Engine:
+        raise EngineUnavailableError("its libraries\ndo not load")
 
     monkeypatch.setattr(registry, "candidates", lambda: order)
-    monkeypatch.setattr(registry, "open_engine", open_engine)
+    monkeypatch.setitem(registry.OPENERS, "tensorrt", unavailable)
+    monkeypatch.setitem(registry.OPENERS, "tensorrt-rtx", lambda _: wrong)
+    monkeypatch.setitem(registry.OPENERS, "torch", lambda _: right)
+    monkeypatch.setitem(registry.OPENERS, "openvino", lambda _: Runtime("openvino-cpu-fp32", loaded))
     with caplog.at_level(logging.INFO, "engines.registry"):
-        assert real("auto", loaded, CANVAS, cache_dir=tmp_path) is right
+        assert open_engine("auto", loaded, CANVAS, cache_dir=tmp_path) is right
     lines = [record.getMessage() for record in caplog.records]
     assert lines[0] == "engine auto: not tensorrt: its libraries do not load"
     assert lines[1].startswith("engine auto: not tensorrt-rtx: tensorrt-rtx-cuda-fp16: wrong on this machine")
@@ -154,7 +149,7 @@ def test_auto_falls_to_the_next_engine_with_the_reason(
     assert wrong.closed and not right.closed
     order[:] = order[:1]
     with pytest.raises(EngineUnavailableError, match="no engine runs here; tensorrt: its libraries do not load"):
-        real("auto", loaded, CANVAS, cache_dir=tmp_path)
+        open_engine("auto", loaded, CANVAS, cache_dir=tmp_path)
 
 
 def test_a_gpu_comes_first_and_the_cpu_last(monkeypatch: pytest.MonkeyPatch) -> None:
