@@ -8,12 +8,10 @@ it hit and no others, and is accounted for by their numbers.
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import threading
 import time
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,10 +20,12 @@ from typing import Protocol
 from hoiclip.closing import Closing
 from hoiclip.errors import HoistreamError, InputError
 from stream.publish.appending import append_whole
+from stream.publish.folder_lock import identity, lock_folder
 from stream.publish.frames import MARK, RECORD, SNAPSHOT, is_torn, pack_frame
-from stream.publish.positions import Loss, Position, Reading
-from stream.publish.segment_reading import SegmentEnd, find_end, read_segment, read_whole
+from stream.publish.positions import Position, Reading
+from stream.publish.segment_reading import SegmentEnd, find_end, read_whole
 from stream.publish.segments import SegmentFolder
+from stream.publish.spool_reading import SpoolReader
 
 logger = logging.getLogger(__name__)
 
@@ -83,15 +83,15 @@ class Spool(Closing):
         limits = limits or SpoolLimits()
         self.directory = directory
         self.limits = replace(limits, segment_bytes=min(limits.segment_bytes, limits.max_bytes // 4))
-        self.damaged = 0  # places with damaged bytes that readers came across
         self._folder = SegmentFolder(directory)
+        self._reader = SpoolReader(self._folder, self)
         self._journal = journal
         self._write = write
         self._lock = threading.Lock()
         self._sync_lock = threading.Lock()  # taken before `_lock` where both are
         self._retired: list[int] = []  # descriptors of closed segments that a sync may still be using
-        self._lock_fd = _lock_directory(directory)
-        self.identity = _identity(self._lock_fd)  # of this spool among all, over its restarts
+        self._lock_fd = lock_folder(directory)
+        self.identity = identity(self._lock_fd)  # of this spool among all, over its restarts
         try:
             self._sizes = self._folder.sizes()
             self._end = Position(-1, 0, -1)
@@ -284,57 +284,32 @@ class Spool(Closing):
         Damaged bytes are kept aside as ``*.damaged``; reading goes on with the next sound record. Raises OSError where
         the disk does not answer, or no file can be opened.
         """
-        records: list[bytes] = []
-        losses: list[Loss] = []
-        while len(records) < max_records and position.record < self._durable.record:
-            following = self._following(position.segment)
-            if position.segment not in self._sizes:  # forgotten: every sink had its records
-                position = Position.start_of(following) if following is not None else self.oldest
-                continue
-            try:
-                found = self._read_segment(position, max_records - len(records), following)
-            except FileNotFoundError:
-                found = self._without_file(position, following)
-            records += found.records
-            losses += found.losses
-            position = found.after
-        return Reading(records, position, losses)
+        return self._reader.read(position, max_records)
 
-    def _read_segment(self, position: Position, limit: int, following: int | None) -> Reading:
-        """Return records of one segment, and the place after them, in the next one where this one is read."""
-        durable = self._durable
-        path = self._folder.path(position.segment)
-        settled = durable.offset if position.segment == durable.segment else None
-        found = read_segment(path, position, min(limit, durable.record - position.record), settled)
-        if found.damaged:
-            self.damaged += 1
-            self._folder.set_aside(position.segment, found.reading.after.offset - len(found.damaged), found.damaged)
-        return self._behind(found.reading.after, following, durable) if found.at_end else found.reading
+    @property
+    def damaged(self) -> int:
+        """Places with damaged bytes that readers came across."""
+        return self._reader.damaged
 
-    def _behind(self, position: Position, following: int | None, durable: Position) -> Reading:
-        """Go on behind the end of a segment; numbers that it should have held and does not are lost."""
-        if following is None:
-            self.sync()  # which begins a segment where somebody cut this one
-            following = self._following(position.segment)
-        record = following if following is not None else durable.record
-        after = Position.start_of(record) if following is not None else position._replace(record=record)
-        missing = record - position.record
-        return Reading([], after, [Loss(position.record, missing, "truncated")] if missing > 0 else [])
+    # What the reader asks
 
-    def _following(self, segment: int) -> int | None:
+    def durable_end(self) -> Position:
+        """Return the place up to which everything is on the disk."""
+        return self._durable
+
+    def holds(self, segment: int) -> bool:
+        """Return whether this segment is kept."""
+        return segment in self._sizes
+
+    def following(self, segment: int) -> int | None:
+        """Return the next segment kept, None behind the last."""
         with self._lock:
             return min((other for other in self._sizes if other > segment), default=None)
 
-    def _without_file(self, position: Position, following: int | None) -> Reading:
-        """Go on behind a segment whose file is gone; the active one is written again first."""
-        if following is None:
-            self.sync()
-            return Reading([], position, [])
-        logger.error("spool %s: was removed by somebody", self._folder.path(position.segment))
+    def drop(self, segment: int) -> None:
+        """Stop counting a segment whose file somebody removed."""
         with self._lock:
-            self._num_bytes -= self._sizes.pop(position.segment, 0)
-        lost = [Loss(position.record, following - position.record, "removed")] if following > position.record else []
-        return Reading([], Position.start_of(following), lost)
+            self._num_bytes -= self._sizes.pop(segment, 0)
 
     def _since_snapshot(self) -> tuple[bytes, list[bytes]]:
         """Return the newest sound snapshot, and every sound record since."""
@@ -397,29 +372,6 @@ class Spool(Closing):
             finally:
                 for open_fd in (fd, *self._retired, self._lock_fd):
                     os.close(open_fd)
-
-
-def _lock_directory(directory: Path) -> int:
-    """Make `directory` and return a descriptor that holds it for this process. Raises InputError."""
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        fd = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise InputError(f"spool {directory}: cannot be written ({error.strerror}); set `spool_dir`") from error
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(fd)
-        raise InputError(f"spool {directory}: in use by another process; give each run its own `spool_dir`") from error
-    return fd
-
-
-def _identity(lock_fd: int) -> str:
-    """Return what the lock file says, having written it first where it is new."""
-    if not (text := os.pread(lock_fd, 64, 0)):
-        text = uuid.uuid4().hex.encode()
-        os.pwrite(lock_fd, text, 0)
-    return text.decode(errors="replace")
 
 
 def _written_at(path: Path) -> float:
