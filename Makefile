@@ -45,10 +45,10 @@ demo: $(VENV)/.demo
 	@$(BIN)/hoistream demo --out out/demo
 
 test: $(VENV)/.dev
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup --durations 10
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup --max-worker-restart 0 --durations 10
 
 test-fast: $(VENV)/.dev
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow and not torch"
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup --max-worker-restart 0 -m "not slow and not torch"
 
 soak: $(VENV)/.dev
 	@$(BIN)/python -m tests.faults.soak --minutes $(or $(MINUTES),60) $(if $(SEED),--seed $(SEED))
