@@ -212,6 +212,8 @@ class Subscription(_Counters):
         try:
             return self._pipe.call(*call.arguments)
         except RedisError as error:
+            if self._stopped:  # `close` took the connection away: nothing to try again
+                raise
             return error
 
     def close(self, *, handled: bool = True) -> None:

@@ -264,7 +264,9 @@ def test_the_example_says_who_started_what(server, make_events) -> None:
 
 
 @pytest.mark.parametrize("group", ["g", None])
-def test_closing_from_another_thread_ends_the_iteration_quietly(server, make_events, group, monkeypatch) -> None:
+def test_closing_from_another_thread_ends_the_iteration_quietly(
+    server, make_events, group, monkeypatch, caplog
+) -> None:
     add(server, make_events(1))
     failures: list[object] = []
     monkeypatch.setattr(threading, "excepthook", failures.append)
@@ -281,3 +283,4 @@ def test_closing_from_another_thread_ends_the_iteration_quietly(server, make_eve
     assert not thread.is_alive()
     assert not failures
     assert seen == [1]
+    assert not caplog.messages, "no complaint about a connection that was closed on purpose"
