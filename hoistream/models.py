@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hoiclip.closing import Closing
 from hoiclip.errors import InputError
 from hoiclip.found import Interaction, named_interactions
 from hoiclip.lessons import lesson_folder, open_vocabulary
@@ -62,7 +62,7 @@ def load_model(
     return Model(open_model(name_or_path), engine=engine, precision=precision, threads=threads, cache_dir=cache_dir)
 
 
-class Model:
+class Model(Closing):
     """An open model; `load_model` returns one.
 
     May be used from several threads, which take turns, and by several `hoistream.watch` at once. A context manager:
@@ -166,14 +166,6 @@ class Model:
         """Free the engine; safe to call twice, and the next `predict` opens it again."""
         with self._lock:
             self._engines.__exit__(None, None, None)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"<hoistream.Model {self.loaded.path} {self.fingerprint}>"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from hoiclip.closing import Closing
 
 if TYPE_CHECKING:
     from engines.tensorrt_progress import BuildPhase
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 _PLAIN_EVERY_S = 10.0
 
 
-class BuildProgress:
+class BuildProgress(Closing):
     """Progress of a TensorRT build, to be given as its `on_phase`; called from any thread, one call at a time.
 
     On a terminal each running phase is a bar. Elsewhere each outermost phase is a line as it ends, and a phase that
@@ -67,9 +68,8 @@ class BuildProgress:
 
     def __enter__(self) -> Self:
         self._bars.start()
-        return self
+        return super().__enter__()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Leave the bars as they are."""
         self._bars.stop()

@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import TracebackType
 from typing import Self
 
 import typer
@@ -22,10 +21,12 @@ from rich.progress import (
 )
 from rich.progress import Progress as RichProgress
 
+from hoiclip.closing import Closing
+
 _PLAIN_EVERY_S = 10.0
 
 
-class Counters:
+class Counters(Closing):
     """Progress of things that are counted: a bar for each name, or a plain line at most every 10 s and at the end."""
 
     def __init__(self) -> None:
@@ -55,11 +56,10 @@ class Counters:
 
     def __enter__(self) -> Self:
         self._bars.start()
-        return self
+        return super().__enter__()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Leave the bars as they are."""
         self._bars.stop()
 
 
