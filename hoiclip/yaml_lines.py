@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -153,14 +153,15 @@ def _followed(model: type[BaseModel], location: Iterable[str | int]) -> tuple[li
     """
     current: type[BaseModel] | None = model
     parts: list[str] = []
+    is_key = False  # of a mapping whose values are models
     for part in location:
-        if isinstance(part, int):
+        if isinstance(part, int) or current is None or is_key:
             parts.append(str(part))
-        elif current is None:
-            parts.append(part)
+            is_key = False
         elif part in current.model_fields:
             parts.append(part)
-            current = _model_in(current.model_fields[part].annotation)
+            annotation = current.model_fields[part].annotation
+            current, is_key = _model_in(annotation), get_origin(annotation) is dict
     return parts, set(current.model_fields) if current is not None else set()
 
 

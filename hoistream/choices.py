@@ -15,6 +15,7 @@ from hoiclip.errors import InputError
 from hoiclip.vocabulary import DeploymentVocabulary
 from stream.run.config import SourceConfig, TrackerConfig
 from stream.run.event_sink import EventSink
+from stream.run.layout_config import LayoutConfig, load_layout_config
 from stream.track.settings import TrackerSettings
 
 Words = Sequence[str | Mapping[str, str]]
@@ -55,21 +56,30 @@ def tracker_of(tracker: TrackerSettings | Mapping[str, Any] | None) -> TrackerCo
     return checked(TrackerConfig, values, "tracker")
 
 
+def layout_of(zones: Mapping[str, Any] | str | Path | None) -> LayoutConfig:
+    """Return zones, lines and masks in a YAML file or a mapping with the keys of one, as a configuration."""
+    if isinstance(zones, str | Path):
+        return load_layout_config(Path(zones).expanduser())
+    return checked(LayoutConfig, dict(zones or {}), "zones")
+
+
 def sources_of(
-    sources: Location | Iterable[Location] | Mapping[str, Location], target_fps: float | None
+    sources: Location | Iterable[Location] | Mapping[str, Location], target_fps: float | None, layout: LayoutConfig
 ) -> list[SourceConfig]:
     """Return a configuration for each source; one without an id is called after its file or camera.
+
+    `target_fps` and `layout` are those of every source that is no `SourceConfig`.
 
     Raises InputError for a file that does not exist and for an id that is used twice.
     """
     if isinstance(sources, Mapping):
-        found = [_source(location, source_id, target_fps) for source_id, location in sources.items()]
+        found = [_source(location, source_id, target_fps, layout) for source_id, location in sources.items()]
     else:
         listed = [sources] if isinstance(sources, str | Path | SourceConfig) else list(sources)
         taken = {source.id for source in listed if isinstance(source, SourceConfig)}
         found = []
         for location in listed:
-            source = _source(location, _free_id(location, taken), target_fps)
+            source = _source(location, _free_id(location, taken), target_fps, layout)
             taken.add(source.id)
             found.append(source)
     if not found:
@@ -81,11 +91,11 @@ def sources_of(
     return found
 
 
-def _source(location: Location, source_id: str, target_fps: float | None) -> SourceConfig:
+def _source(location: Location, source_id: str, target_fps: float | None, layout: LayoutConfig) -> SourceConfig:
     if isinstance(location, SourceConfig):
         return location
     url = location if isinstance(location, str) and "://" in location else str(Path(location).expanduser())
-    values = {"id": source_id, "url": url, "target_fps": target_fps}
+    values = {"id": source_id, "url": url, "target_fps": target_fps, **dict(layout)}
     return checked(SourceConfig, values, f"source {source_id!r}")
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hoiclip.errors import HoistreamError, InputError
 from hoiclip.lessons import open_vocabulary
-from hoistream.choices import Words, sinks_of, tracker_of, vocabulary_of
+from hoistream.choices import Words, layout_of, sinks_of, tracker_of, vocabulary_of
 from hoistream.models import EngineChoice, Model, load_model
 from stream.commands.support.batch_progress import BatchProgress
 from stream.events.schema import Event
@@ -53,6 +53,7 @@ def process(
     engine: EngineChoice | None = None,
     precision: str | None = None,
     canvases: Sequence[str] = (),
+    zones: Mapping[str, Any] | str | Path | None = None,
     max_batch: int = 8,
     enhancement: bool = False,
     annotated: bool = False,
@@ -75,6 +76,8 @@ def process(
         engine: what runs the model: a name, or a function that opens an engine for a `Canvas`; the model's when None.
         precision: arithmetic; the model's when None.
         canvases: frame sizes as HEIGHTxWIDTH; the model's when empty.
+        zones: what is drawn on the picture, as a YAML file or a mapping with ``zones``, ``lines`` and ``masks``; see
+            docs/zones.md.
         max_batch: most frames in one batch; never changes an event.
         enhancement: use CLIP's view of the whole frame as well.
         annotated: also draw what was found; needs `out`.
@@ -104,7 +107,12 @@ def process(
     tracking = tracker_settings(calibrated(tracker_of(tracker), opened.fingerprint, enhancement=enhancement))
     classifier = open_vocabulary(opened.loaded, vocabulary_of(vocabulary))
     settings = BatchSettings(
-        tuple(canvases_of(parse_canvases(canvases), opened.loaded)), engine_config, tracking, target_fps, annotated
+        tuple(canvases_of(parse_canvases(canvases), opened.loaded)),
+        engine_config,
+        tracking,
+        target_fps,
+        annotated,
+        layout_of(zones).layout(),
     )
     head = Head(classifier, opened.fingerprint, enhancement, tracking.min_pair_score)
     with ExitStack() as stack:

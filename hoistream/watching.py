@@ -17,6 +17,7 @@ from hoistream.choices import (
     Location,
     Words,
     checked,
+    layout_of,
     sinks_of,
     sources_of,
     tracker_of,
@@ -46,6 +47,7 @@ def watch(
     engine: EngineChoice | None = None,
     precision: str | None = None,
     canvases: Sequence[str] = (),
+    zones: Mapping[str, Any] | str | Path | None = None,
     max_batch: int = 8,
     enhancement: bool = False,
     spool_dir: str | Path | None = None,
@@ -71,6 +73,8 @@ def watch(
         engine: what runs the model: a name, or a function that opens an engine for a `Canvas`; the model's when None.
         precision: arithmetic; the model's when None.
         canvases: frame sizes as HEIGHTxWIDTH; the model's when empty.
+        zones: what is drawn on the picture of sources that say nothing of it, as a YAML file or a
+            mapping with ``zones``, ``lines`` and ``masks``; see docs/zones.md.
         max_batch: most frames in one batch, across sources; never changes an event.
         enhancement: use CLIP's view of the whole frame as well.
         spool_dir: where events wait for Redis; the user's state folder when None.
@@ -112,7 +116,7 @@ def watch(
             "sinks": urls,
             "spool_dir": spool_dir,
             "enhancement": enhancement,
-            "sources": sources_of(sources, target_fps),
+            "sources": sources_of(sources, target_fps, layout_of(zones)),
             "engine": {"max_batch": max_batch},
         },
         "watch",

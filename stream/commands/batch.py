@@ -34,6 +34,9 @@ def batch(
     calibration: Annotated[
         Path | None, typer.Option(help="Thresholds that `hoistream calibrate --out` wrote, for the same model.")
     ] = None,
+    zones: Annotated[
+        Path | None, typer.Option(help="YAML with `zones`, `lines` and `masks`, as under a source of `run`.")
+    ] = None,
     annotated: Annotated[bool, typer.Option("--annotated", help="Also write an annotated MP4 a video.")] = False,
     enhance: Annotated[bool, typer.Option("--enhance", help="Use CLIP's view of the whole frame as well.")] = False,
     sink: Annotated[list[str] | None, typer.Option(help="Also publish events: redis://…, jsonl:PATH, stdout:")] = None,
@@ -60,9 +63,11 @@ def batch(
     from stream.run.calibration_file import calibrated
     from stream.run.canvases import canvases_of, parse_canvases
     from stream.run.config import EngineConfig, TrackerConfig
+    from stream.run.layout_config import load_layout_config
     from stream.run.models import open_model
     from stream.run.settings import tracker_settings
     from stream.run.source_run import Head
+    from stream.zones.layout import Layout
 
     videos = find_videos(paths)
     sizes = parse_canvases(canvas or [])
@@ -76,6 +81,7 @@ def batch(
         tracker,
         fps,
         annotated,
+        load_layout_config(zones).layout() if zones is not None else Layout(),
     )
     with ExitStack() as stack:
         stop = stack.enter_context(stop_on_signals())

@@ -7,13 +7,14 @@ from typing import IO
 from rich.console import Console
 from rich.text import Text
 
-from stream.events.schema import CoverageGapEvent, Event, EventsLostEvent, InteractionEvent
+from stream.events.schema import CoverageGapEvent, Event, EventsLostEvent, InteractionEvent, LineCrossedEvent
 from stream.foreign_text import harmless
 
 _STYLES = {
     "started": "bold green",
     "updated": "cyan",
     "ended": "yellow",
+    "line_crossed": "bold blue",
     "coverage_gap": "bold red",
     "source_state": "magenta",
     "events_lost": "bold red",
@@ -67,7 +68,10 @@ def _when(event: Event) -> str:
 def _what(event: Event) -> str:
     if isinstance(event, InteractionEvent):
         length = f" after {event.duration_s:.1f} s" if event.type == "ended" else ""
-        return f"human {event.human_id}  {event.interaction}{length}  {event.score:.2f}  ({event.why})"
+        where = f" in {', '.join(event.zones)}" if event.zones else ""
+        return f"human {event.human_id}  {event.interaction}{where}{length}  {event.score:.2f}  ({event.why})"
+    if isinstance(event, LineCrossedEvent):
+        return f"human {event.human_id}  {event.interaction}  {event.direction} over {event.line}, no. {event.count}"
     if isinstance(event, CoverageGapEvent):
         return f"blind for {event.blind_s:.1f} s: {event.why or event.reason}"
     if isinstance(event, EventsLostEvent):

@@ -1,4 +1,4 @@
-"""What is published: interaction events, coverage gaps, source states and lost events.
+"""What is published: interactions, lines they cross, alerts of rules, coverage gaps, source states and lost events.
 
 Imports nothing but pydantic, so a subscriber needs no torch. Times on the media's clock are seconds from the start of
 the source's run (for a recording: of the file); wall-clock times are UTC and named in `CLOCK_FIELDS`.
@@ -20,7 +20,7 @@ from hoiclip.hashes import short_hash
 SCHEMA_VERSION: Final = 1
 """Major version: in every event, and in the name of the stream from 2 on (``hoistream:events:v2``)."""
 
-SCHEMA_MINOR: Final = 0
+SCHEMA_MINOR: Final = 1
 """Raised when a field, a kind of event or a code is added; see `docs/events.md`."""
 
 CLOCK_FIELDS: Final = frozenset({"capture_time", "published_time", "from_time", "to_time"})
@@ -75,13 +75,9 @@ class _Event(BaseModel):
         return self.capture_time or self.published_time
 
 
-class InteractionEvent(_Event):
-    """A human and an object began an interaction, still are in it, or ended it.
+class _PairEvent(_Event):
+    """What an event about one interaction of a human and an object carries."""
 
-    The events of one interaction share `interaction_id`: one `started`, any number of `updated`, one `ended`.
-    """
-
-    type: Literal["started", "updated", "ended"]
     interaction_id: str = Field(description="Shared by the started, updated and ended events of one interaction.")
     pair_id: int = Field(description="The tracked (human, object) pair; unique in source and run.")
     human_id: int = Field(
@@ -104,6 +100,36 @@ class InteractionEvent(_Event):
     why: str = Field(description="The same for people, with the numbers that decided.")
     model_fingerprint: str = Field(description="Hash of the weights.")
     vocabulary_fingerprint: str = Field(description="Hash of the names and prompts in use.")
+    zones: tuple[str, ...] = Field(
+        default=(), description="The source's zones that the pair is in now; of `ended`, where it was last. Since 1.1."
+    )
+    dwell_s: dict[str, MediaSeconds] = Field(
+        default_factory=dict,
+        description="By zone, how many seconds of the interaction so far the pair was in it. Since 1.1.",
+    )
+
+
+class InteractionEvent(_PairEvent):
+    """A human and an object began an interaction, still are in it, or ended it.
+
+    The events of one interaction share `interaction_id`: one `started`, any number of `updated`, one `ended`.
+    """
+
+    type: Literal["started", "updated", "ended"]
+
+
+class LineCrossedEvent(_PairEvent):
+    """A pair crossed a line of its source while in an interaction: one event for each interaction that goes on.
+
+    Since 1.1.
+    """
+
+    type: Literal["line_crossed"] = "line_crossed"
+    line: str = Field(description="Name of the line in the source's configuration.")
+    direction: Literal["in", "out"] = Field(
+        description="`in`: from the left to the right hand of who walks from the line's `start` to its `end`."
+    )
+    count: int = Field(ge=1, description="How often this interaction has crossed this line this way in this run.")
 
 
 class CoverageGapEvent(_Event):
@@ -148,8 +174,8 @@ class EventsLostEvent(_Event):
 PUBLISHER_ID: Final = "(publisher)"
 """The `source_id` of what the publisher says about itself: no camera can be called so."""
 
-EVENT_TYPES: Final = ("started", "updated", "ended", "coverage_gap", "source_state", "events_lost")
-Event = InteractionEvent | CoverageGapEvent | SourceStateEvent | EventsLostEvent
+EVENT_TYPES: Final = ("started", "updated", "ended", "line_crossed", "coverage_gap", "source_state", "events_lost")
+Event = InteractionEvent | LineCrossedEvent | CoverageGapEvent | SourceStateEvent | EventsLostEvent
 _ADAPTER: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="type")])
 
 

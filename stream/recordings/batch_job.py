@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -27,6 +27,7 @@ from stream.run.inference import EnginePool
 from stream.run.pipeline import Pipeline, StageTimes
 from stream.run.source_run import Head, SourceRun, source_tracker
 from stream.track.settings import TrackerSettings
+from stream.zones.layout import Layout
 
 if TYPE_CHECKING:
     from hoiclip.loaded import LoadedModel
@@ -54,6 +55,7 @@ class BatchSettings:
     tracker: TrackerSettings
     target_fps: float | None = 8.0
     annotated: bool = False
+    layout: Layout = field(default_factory=Layout)  # of every video: zones, lines, masks
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,10 @@ class BatchJob:
                     from stream.recordings.render import render_annotated  # brings PyAV
 
                     draw = partial(_draw_progress, progress, video, watched.length_s)
-                    if not render_annotated(self._source(video), paths.annotated, watched.views, stop, progress=draw):
+                    layout = self._settings.layout
+                    if not render_annotated(
+                        self._source(video), paths.annotated, watched.views, stop, layout=layout, progress=draw
+                    ):
                         return VideoResult(video, "stopped", "stopped while drawing; run the same command to do it")
                 write_results(paths, watched.events, title=video.path.name, receipt=receipt)
             except OSError as error:
@@ -192,6 +197,7 @@ class BatchJob:
             canvases=settings.canvases,
             target_fps=settings.target_fps,
             tracker=settings.tracker,
+            layout=settings.layout,
         )
 
     def _watch(
@@ -218,7 +224,7 @@ class BatchJob:
 
         tracker = source_tracker(video.name, self._head.classifier, settings.tracker)
         on_pairs = (lambda *view: views.append(view)) if settings.annotated else None
-        run = SourceRun(video.name, run_id, self._head, tracker, on_pairs)
+        run = SourceRun(video.name, run_id, self._head, tracker, on_pairs, layout=settings.layout)
         with SourceSupervisor([self._source(video)]) as supervisor:
             pipeline = Pipeline(
                 batcher=FrameBatcher(supervisor, settings.engine.max_batch, settings.engine.max_wait_ms / 1000),

@@ -17,7 +17,9 @@ from hoiclip.annotate import DrawnPair, draw_pairs
 from hoiclip.files import replacing
 from stream.decode.recording import RecordedFrame, Recording
 from stream.decode.sources import SourceSettings
+from stream.recordings.drawn_layout import DrawnLayout
 from stream.track.transitions import PairView
+from stream.zones.layout import Layout
 
 View = tuple[float, list[PairView]]  # media time, what to draw from then on
 _HOLD_S = 1.0  # a view is drawn for at most this long
@@ -30,10 +32,11 @@ def render_annotated(
     views: Sequence[View],
     stop: threading.Event | None = None,
     *,
+    layout: Layout | None = None,
     max_width: int = 1280,
     progress: Callable[[float], None] | None = None,
 ) -> bool:
-    """Write `target` (H.264 MP4) with the pairs of `views` drawn on every frame of the recording.
+    """Write `target` (H.264 MP4) with `layout` and the pairs of `views` drawn on every frame of the recording.
 
     Frames keep their times; pictures wider than `max_width` px are scaled down. A pair that is not seen is dashed, and
     fades within a second. `progress` gets the media time. Returns False, with nothing written, when `stop` was set.
@@ -42,7 +45,9 @@ def render_annotated(
     drawn = DrawnViews(views)
     try:
         with replacing(target) as part:
-            _write(settings, part, drawn, stop or threading.Event(), max_width, progress)
+            _write(
+                settings, part, drawn, DrawnLayout(layout or Layout()), stop or threading.Event(), max_width, progress
+            )
     except _StoppedError:
         return False
     return True
@@ -56,6 +61,7 @@ def _write(
     settings: SourceSettings,
     part: Path,
     drawn: DrawnViews,
+    layout: DrawnLayout,
     stop: threading.Event,
     max_width: int,
     progress: Callable[[float], None] | None,
@@ -68,7 +74,7 @@ def _write(
                 raise _StoppedError
             picture = _upright(frame, max_width)
             scale = picture.shape[1] / frame.size[0]
-            picture = draw_pairs(picture, drawn.at(frame.media_s, scale))
+            picture = draw_pairs(layout.on(picture), drawn.at(frame.media_s, scale))
             if encoder is None:
                 encoder = _encoder(out, picture, recording.stream)
             made = VideoFrame.from_ndarray(picture, format="rgb24").reformat(encoder.width, encoder.height, "yuv420p")

@@ -20,6 +20,7 @@ from pydantic import (
 from hoiclip.vocabulary import DeploymentVocabulary
 from stream.decode.sources import camera_without_scheme
 from stream.run.canvases import parse_canvases
+from stream.run.layout_config import LayoutConfig
 
 Score = Annotated[float, Field(ge=0.0, le=1.0)]
 Seconds = Annotated[float, Field(ge=0.0)]
@@ -91,7 +92,7 @@ class TrackerConfig(_Strict):
         return self
 
 
-class SourceConfig(_Strict):
+class SourceConfig(LayoutConfig):
     """One camera or file."""
 
     id: str = Field(description="Name in events, logs and metrics: letters, digits, '.', '_' and '-'.")

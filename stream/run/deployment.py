@@ -152,9 +152,8 @@ class Deployment(Closing):
         tracking = tracker_settings(*trackers)
         head = Head(classifier, loaded.fingerprint, settings.enhancement, tracking.min_pair_score)
         run_id = live_run_id() if source.live else self._identity(source, head, tracking).run_id
-        return SourceRun(
-            source.id, run_id, head, source_tracker(source.id, classifier, tracking), on_pairs, source.live
-        )
+        tracker = source_tracker(source.id, classifier, tracking)
+        return SourceRun(source.id, run_id, head, tracker, on_pairs, source.live, source.layout())
 
     def _identity(self, source: SourceConfig, head: Head, tracking: TrackerSettings) -> RunIdentity:
         return RunIdentity.of(
@@ -164,6 +163,7 @@ class Deployment(Closing):
             canvases=tuple(self.canvases),
             target_fps=source.target_fps,
             tracker=tracking,
+            layout=source.layout(),
         )
 
 

@@ -13,6 +13,7 @@ from hoiclip.hashes import short_hash
 from hoiclip.types import Canvas
 from stream.run.source_run import Head
 from stream.track.settings import TrackerSettings
+from stream.zones.layout import Layout
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class RunIdentity:
     target_fps: float | None
     min_pair_score: float  # of the head
     tracker: TrackerSettings
+    layout: Layout
     release: str
 
     @classmethod
@@ -44,6 +46,7 @@ class RunIdentity:
         canvases: tuple[Canvas, ...],
         target_fps: float | None,
         tracker: TrackerSettings,
+        layout: Layout,
     ) -> RunIdentity:
         """Return the identity of a recording with the SHA-256 `content` that goes through `engine` and `head`."""
         return cls(
@@ -56,6 +59,7 @@ class RunIdentity:
             target_fps=target_fps,
             min_pair_score=head.min_pair_score,
             tracker=tracker,
+            layout=layout,
             release=_release(),
         )
 

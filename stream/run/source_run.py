@@ -13,14 +13,17 @@ from numpy.typing import NDArray
 from hoiclip.classifier import TextClassifier
 from hoiclip.postprocess import PairDetections, score, to_pairs
 from hoiclip.types import Outputs
-from stream.events.schema import CoverageGapEvent, Event, EventNumbers, InteractionEvent, SourceStateEvent
+from stream.events.schema import CoverageGapEvent, Event, EventNumbers, SourceStateEvent
 from stream.ingest.batcher import FrameMeta
 from stream.ingest.coverage import CoverageGap
 from stream.ingest.source_state import SourceMessage
+from stream.run.interaction_events import InteractionEvents
 from stream.track.cuts import CutDetector
 from stream.track.settings import TrackerSettings
 from stream.track.tracker import PairTracker
-from stream.track.transitions import Box, PairView, Transition
+from stream.track.transitions import PairView, Transition
+from stream.zones.layout import Layout
+from stream.zones.watch import ZoneWatch
 
 PairWatcher = Callable[[float, list[PairView]], object]
 """Gets the media time and the live pairs of each frame."""
@@ -57,6 +60,7 @@ class SourceRun:
     tracker: PairTracker
     on_pairs: PairWatcher | None = None
     is_live: bool = False
+    layout: Layout = field(default_factory=Layout)
     frames: int = 0
     last_s: float = 0.0  # media time of the last frame
     seen_at_s: float | None = None  # monotonic clock at the capture of a camera's last frame
@@ -64,10 +68,17 @@ class SourceRun:
     _numbers: EventNumbers = field(init=False)
     _cuts: CutDetector = field(default_factory=CutDetector)
     _size_hw: tuple[int, int] = (1, 1)
-    _interaction_ids: dict[tuple[int, int], str] = field(default_factory=dict)
+    _interactions: InteractionEvents = field(init=False)
+    _zones: ZoneWatch | None = field(init=False)
 
     def __post_init__(self) -> None:
         self._numbers = EventNumbers(self.run_id, self.source_id)
+        settings = self.tracker.settings
+        memory_s = max(settings.gap_s, settings.track_memory_s)
+        self._zones = ZoneWatch(self.layout, memory_s) if self.layout else None
+        self._interactions = InteractionEvents(
+            self._numbers, self.head.classifier, self.head.model_fingerprint, self._zones
+        )
 
     def frame(self, outputs: Outputs[NDArray[np.float32]], meta: FrameMeta, picture: NDArray[np.uint8]) -> list[Event]:
         """Return the events that a frame brings: outputs of batch 1 for `picture` uint8 [H, W, 3] (RGB, the canvas)."""
@@ -77,11 +88,20 @@ class SourceRun:
         if meta.capture_wall_s is not None:
             self.seen_at_s = time.monotonic() - max(0.0, time.time() - meta.capture_wall_s)
         detections = self.head.pairs(outputs, self._size_hw)
+        if self.layout.masks:
+            detections = _outside(detections, self.layout, self._size_hw)
         cut = not meta.corrupt and self._cuts.observe(picture)  # damage is no evidence of another view
         transitions = self.tracker.update(meta.pts_s, detections, corrupt=meta.corrupt, cut=cut)
+        views = self.tracker.snapshot() if self._zones is not None or self.on_pairs is not None else []
         if self.on_pairs is not None:
-            self.on_pairs(meta.pts_s, self.tracker.snapshot())
-        return [self._event(transition) for transition in transitions]
+            self.on_pairs(meta.pts_s, views)
+        if self._zones is None:
+            return self._events(transitions)
+        changes = self._zones.update(meta.pts_s, views, self._size_hw)  # before the events, which say where pairs are
+        events = self._events(transitions)
+        events += self._interactions.changed(changes, views, meta.pts_s, self._size_hw, self._capture_time(meta.pts_s))
+        self._zones.forget_old(meta.pts_s)
+        return events
 
     def changed(self, message: SourceMessage) -> list[Event]:
         """Return the event of a source that is something else from here on; none where its state stays the same."""
@@ -100,7 +120,7 @@ class SourceRun:
     def unseen(self) -> list[Event]:
         """Return the ends of what was going on when a camera went away: it has not been seen for the tracker's gap."""
         t_s = self.last_s + self.tracker.settings.gap_s  # no later: the next frame may be on its way
-        return [self._event(step) for step in self.tracker.update(t_s, self.head.nothing(), corrupt=True)]
+        return self._events(self.tracker.update(t_s, self.head.nothing(), corrupt=True))
 
     def interrupted(self, gap: CoverageGap) -> list[Event]:
         """Return the event of a blind stretch; what was going on closes by the tracker's gap tolerance."""
@@ -121,45 +141,26 @@ class SourceRun:
 
     def finish(self, reason: str) -> list[Event]:
         """Close every open interaction at the last frame's time."""
-        return [self._event(transition) for transition in self.tracker.flush(self.last_s, reason)]
+        return self._events(self.tracker.flush(self.last_s, reason))
 
-    def _event(self, transition: Transition) -> InteractionEvent:
-        classifier, index = self.head.classifier, transition.interaction
-        key = (transition.pair_id, index)
-        if transition.kind == "started":
-            self._interaction_ids[key] = self._numbers.interaction_id(
-                transition.pair_id, classifier.names[index], transition.started_s
-            )
-        interaction_id = self._interaction_ids[key]
-        if transition.kind == "ended":
-            del self._interaction_ids[key]
-        height, width = self._size_hw
-        return InteractionEvent(
-            **self._numbers.next(),
-            type=transition.kind,
-            media_time_s=transition.t_s,
-            capture_time=_utc(self._captured_s),
-            interaction_id=interaction_id,
-            pair_id=transition.pair_id,
-            human_id=transition.human_id,
-            object_id=transition.object_id,
-            verb=classifier.verbs[index],
-            object=transition.object,
-            interaction=classifier.names[index],
-            prompt=classifier.prompts[index],
-            score=transition.score,
-            peak_score=transition.peak_score,
-            human_box_xyxy_px=_inside(transition.human_box_xyxy_px, width, height),
-            object_box_xyxy_px=_inside(transition.object_box_xyxy_px, width, height),
-            frame_width_px=width,
-            frame_height_px=height,
-            started_media_s=transition.started_s,
-            duration_s=transition.duration_s,
-            reason=transition.reason,
-            why=transition.why,
-            model_fingerprint=self.head.model_fingerprint,
-            vocabulary_fingerprint=classifier.fingerprint,
-        )
+    def _events(self, transitions: list[Transition]) -> list[Event]:
+        return [self._interactions.event(step, self._size_hw, self._capture_time(step.t_s)) for step in transitions]
+
+    def _capture_time(self, media_s: float) -> datetime | None:
+        """Return the time on the wall at a media time, by that of the last frame; None for recordings."""
+        return _utc(None if self._captured_s is None else self._captured_s + media_s - self.last_s)
+
+
+def _outside(detections: PairDetections, layout: Layout, size_hw: tuple[int, int]) -> PairDetections:
+    """Return the pairs whose human does not stand in a mask."""
+    kept = ~layout.is_masked(detections.human_boxes_xyxy, size_hw)
+    return PairDetections(
+        detections.human_boxes_xyxy[kept],
+        detections.object_boxes_xyxy[kept],
+        detections.object_labels[kept],
+        detections.object_scores[kept],
+        detections.scores[kept],
+    )
 
 
 def source_tracker(source_id: str, classifier: TextClassifier, settings: TrackerSettings) -> PairTracker:
@@ -171,12 +172,6 @@ def source_tracker(source_id: str, classifier: TextClassifier, settings: Tracker
         settings=settings,
         source_id=source_id,
     )
-
-
-def _inside(box: Box, width: int, height: int) -> Box:
-    """Return the part of a box that is in the frame: the model's boxes may reach a little beyond it."""
-    left, top, right, bottom = box
-    return min(max(left, 0), width), min(max(top, 0), height), min(max(right, 0), width), min(max(bottom, 0), height)
 
 
 def _utc(wall_s: float | None) -> datetime | None:

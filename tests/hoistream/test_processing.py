@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -130,3 +131,19 @@ def test_what_cannot_be_right_is_one_line(
     with pytest.raises(hoistream.InputError, match=message) as caught:
         process(clip if paths == "clip" else paths, **options)
     assert "\n" not in str(caught.value)
+
+
+def test_zones_reach_the_table_and_other_zones_do_a_video_again(
+    process: Callable[..., pa.Table], folder: Path, tmp_path: Path
+) -> None:
+    whole = {"zones": {"everywhere": {"polygon": [[0, 0], [1, 0], [1, 1], [0, 1]], "settle_s": 0}}}
+    file, out = tmp_path / "zones.yaml", tmp_path / "out"
+    file.write_text(json.dumps(whole))
+    zoned = process(folder, out=out, zones=file)
+    of_interactions = zoned.filter(pc.is_in(zoned["type"], pa.array(["started", "updated", "ended"])))
+    assert {json.loads(text)[0] for text in of_interactions["zones"].to_pylist()} == {"everywhere"}
+    assert process(folder, out=out, zones=whole).equals(zoned)
+    plain = process(folder, out=out)
+    assert {text for text in plain["zones"].to_pylist() if text is not None} == {"[]"}
+    with pytest.raises(hoistream.InputError, match=r"zones, `zones\.a\.polygon`: .*at least 3"):
+        process(folder, zones={"zones": {"a": {"polygon": [[0, 0]]}}})

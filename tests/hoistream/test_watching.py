@@ -314,3 +314,11 @@ def test_the_callers_logging_is_left_alone(watch: Watching, clip: Path, capfd: p
     list(watch(clip))
     assert (logging.getLogger().handlers, logging.getLogger().level) == (handlers, level)
     assert capfd.readouterr() == ("", "")
+
+
+def test_zones_are_those_of_sources_that_have_none_of_their_own(watch: Watching, clip: Path) -> None:
+    whole = {"polygon": [[0, 0], [1, 0], [1, 1], [0, 1]], "settle_s": 0}
+    own = hoistream.Source(id="own", url=str(clip), zones={"mine": whole})
+    with watch([clip, own], zones={"zones": {"everywhere": whole}}) as events:
+        found = {(event.source_id, event.zones) for event in events if event.type == "started"}
+    assert found == {("clip", ("everywhere",)), ("own", ("mine",))}

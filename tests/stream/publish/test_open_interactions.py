@@ -182,7 +182,9 @@ def test_a_snapshot_holds_the_newest_event_of_each_and_the_last_seq(make_events)
 
 def test_what_is_no_event_in_the_spool_is_passed_over(caplog) -> None:
     found = OpenInteractions()
-    found.note_all([b"", b"{}", b"not json", b"\xff\xfe", b'{"type": "alert", "schema_version": 1, "event_id": "x"}'])
+    found.note_all(
+        [b"", b"{}", b"not json", b"\xff\xfe", b'{"type": "hologram", "schema_version": 1, "event_id": "x"}']
+    )
     assert len(found) == 0
     assert "no event" in caplog.text
 

@@ -5,12 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 
 from hoiclip.types import Canvas
 from stream.decode.sources import SourceSettings
 from stream.recordings.render import DrawnViews, View, render_annotated
 from stream.track.transitions import PairView
+from stream.zones.layout import Layout, Line, Zone
 
 HUMAN, THING = (10.0, 10.0, 30.0, 60.0), (40.0, 20.0, 60.0, 50.0)
 
@@ -65,3 +67,22 @@ def test_drawing_that_is_stopped_leaves_nothing(make_clip: Callable[..., Path], 
     stop.set()
     assert not render_annotated(source(make_clip()), tmp_path / "drawn.mp4", [(0.0, [view(seen=True)])], stop)
     assert not list(tmp_path.glob("drawn*"))
+
+
+def test_zones_lines_and_masks_are_drawn(make_clip: Callable[..., Path], tmp_path: Path) -> None:
+    clip = make_clip(seconds=0.4, width=320, height=180)
+    layout = Layout(
+        (Zone("door", ((0.1, 0.5), (0.4, 0.5), (0.4, 0.9), (0.1, 0.9))),),
+        (Line("exit", (0.5, 0.5), (0.95, 0.5)),),
+        (((0.6, 0.6), (0.9, 0.6), (0.9, 0.9)),),
+    )
+    for name, drawn in (("plain", None), ("drawn", layout)):
+        assert render_annotated(source(clip), tmp_path / f"{name}.mp4", [], layout=drawn)
+    frames = []
+    for name in ("plain", "drawn"):
+        with av.open(str(tmp_path / f"{name}.mp4")) as container:
+            frames.append([frame.to_ndarray(format="rgb24").astype(int) for frame in container.decode(video=0)][-1])
+    change = np.abs(frames[1] - frames[0]).max(axis=2)
+    inside_mask, on_zone_edge, on_line, elsewhere = (140, 270), (130, 32), (90, 250), (20, 200)
+    assert [int(change[place]) > 20 for place in (inside_mask, on_zone_edge, on_line)] == [True] * 3
+    assert change[elsewhere] < 10

@@ -6,6 +6,7 @@ import pytest
 
 from hoiclip.yaml_lines import ConfigError, load_config
 from stream.run.config import RunConfig
+from stream.zones.layout import Layout, Line, Zone
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -73,3 +74,43 @@ def test_a_source_is_live_by_its_url_unless_said_otherwise(tmp_path: Path) -> No
         "sources:\n  - {id: a, url: 'rtsp://h/x'}\n  - {id: b, url: x.mp4}\n  - {id: c, url: x.mp4, kind: live}\n",
     )
     assert [s.live for s in load_config(path, RunConfig).sources] == [True, False, True]
+
+
+CAMERA = "sources:\n  - id: gate\n    url: rtsp://h/x\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "    zones:\n      door:\n        polygon: [[0, 0], [1, 1], [1, 0], [0, 1]]\n",
+            "run.yaml:6: `sources.0.zones.door.polygon`: crosses or touches itself: the edge from corner 1 meets",
+        ),
+        (
+            "    zones:\n      door: {polygon: [[0, 0], [1.2, 0], [1, 1]]}\n",
+            "run.yaml:5: `sources.0.zones.door.polygon.1.0`",
+        ),
+        ("    zones:\n      door: {polygon: [[0, 0], [1, 0]]}\n", "run.yaml:5: `sources.0.zones.door.polygon`"),
+        ("    zones:\n      door: {polygons: []}\n", "did you mean `polygon`?"),
+        ("    lines:\n      exit: {start: [0.5, 0.5], end: [0.5, 0.5]}\n", "`sources.0.lines.exit`: `start` and `end`"),
+        ("    masks:\n      - [[0, 0], [1, 0], [-0.1, 1]]\n", "run.yaml:5: `sources.0.masks.0.2.0`"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused_with_its_line(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(write(tmp_path, CAMERA + text), RunConfig)
+    assert message in str(caught.value)
+
+
+def test_a_layout_is_what_the_file_says(tmp_path: Path) -> None:
+    text = """    zones:
+      door: {polygon: [[0, 0], [1, 0], [1, 1], [0, 0]], by: both, settle_s: 1}
+    lines: {exit: {start: [0, 0.5], end: [1, 0.5], by: object}}
+    masks: [[[0, 0], [0.5, 0], [0.5, 0.5]]]
+"""
+    layout = load_config(write(tmp_path, CAMERA + text), RunConfig).sources[0].layout()
+    assert layout == Layout(
+        (Zone("door", ((0, 0), (1, 0), (1, 1)), "both", 1.0),),
+        (Line("exit", (0, 0.5), (1, 0.5), "object"),),
+        (((0, 0), (0.5, 0), (0.5, 0.5)),),
+    )

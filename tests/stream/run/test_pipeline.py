@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,14 @@ from engines.loading import load_model
 from engines.null_engine import NullEngine
 from hoiclip.types import Canvas, Outputs
 from stream.decode.sources import SourceSettings
-from stream.events.schema import Event, InteractionEvent, comparable
+from stream.events.schema import Event, InteractionEvent, LineCrossedEvent, comparable
 from stream.ingest.batcher import FrameBatcher
 from stream.ingest.supervisor import SourceSupervisor
 from stream.run.inference import EnginePool
 from stream.run.pipeline import Pipeline
 from stream.run.source_run import Head, SourceRun, source_tracker
 from stream.track.settings import TrackerSettings
+from stream.zones.layout import Layout, Line, Zone
 
 CANVAS = Canvas(64, 112)
 EAGER = TrackerSettings(enter_score=0.2, min_duration_s=0.1)
@@ -43,10 +45,16 @@ def head(tiny_model_path: Path) -> Head:
 
 
 def run_file(
-    tiny_model_path: Path, head: Head, clip: Path, max_batch: int, engine: type[SceneEngine] = SceneEngine
+    tiny_model_path: Path,
+    head: Head,
+    clip: Path,
+    max_batch: int,
+    engine: type[SceneEngine] = SceneEngine,
+    layout: Layout | None = None,
 ) -> tuple[list[Event], int]:
     config = load_model(tiny_model_path).config
-    run = SourceRun("clip", "run", head, source_tracker("clip", head.classifier, EAGER))
+    tracker = source_tracker("clip", head.classifier, EAGER)
+    run = SourceRun("clip", "run", head, tracker, layout=layout or Layout())
     events: list[Event] = []
     source = SourceSettings(id="clip", url=str(clip), kind="file", canvases=(CANVAS,), target_fps=None)
     with SourceSupervisor([source]) as supervisor, EnginePool(lambda c: engine(config, c, pairs=3)) as engines:
@@ -130,3 +138,63 @@ def test_a_recordings_events_have_no_wall_clock_and_no_box_outside_the_frame(
         for box in (event.human_box_xyxy_px, event.object_box_xyxy_px):
             assert 0 <= box[0] <= box[2] <= event.frame_width_px
             assert 0 <= box[1] <= box[3] <= event.frame_height_px
+
+
+HALF = 0.36  # where the pair of `SceneEngine` is when a picture is half bright
+LEFT = ((0.0, 0.0), (HALF, 0.0), (HALF, 1.0), (0.0, 1.0))
+
+
+def test_events_say_the_zone_the_time_in_it_and_the_lines_crossed(
+    tiny_model_path: Path, head: Head, make_clip: Callable[..., Path]
+) -> None:
+    """The pair walks to the right for a second, jumps back, and so on for three seconds."""
+    layout = Layout((Zone("left", LEFT, settle_s=0.1),), (Line("middle", (HALF, 1.0), (HALF, 0.0)),))
+    clip = make_clip(seconds=3.0)
+    events, _ = run_file(tiny_model_path, head, clip, 4, layout=layout)
+    plain, _ = run_file(tiny_model_path, head, clip, 4)
+    lives: dict[str, list[InteractionEvent]] = {}
+    for event in events:
+        if isinstance(event, InteractionEvent):
+            lives.setdefault(event.interaction_id, []).append(event)
+    assert lives
+    for life in lives.values():
+        where = [event.zones for event in life]
+        assert ("left",) in where
+        assert () in where
+        for before, after in pairwise(life):
+            gained = after.dwell_s.get("left", 0.0) - before.dwell_s.get("left", 0.0)
+            assert -0.15 <= gained <= after.media_time_s - before.media_time_s + 0.15
+        assert all(event.dwell_s.get("left", 0.0) <= event.duration_s + 0.15 for event in life)
+    assert {event.why for event in events if isinstance(event, InteractionEvent) and event.reason == "zone"} == {
+        "entered left",
+        "left left",
+    }
+    crossed = [event for event in events if isinstance(event, LineCrossedEvent)]
+    assert {event.direction for event in crossed} == {"in", "out"}
+    counts: dict[tuple[str, str], int] = {}
+    for event in crossed:
+        key = (event.interaction, event.direction)
+        counts[key] = counts.get(key, 0) + 1
+        assert event.count == counts[key]
+        assert event.interaction_id in lives
+    assert [event.seq for event in events] == list(range(1, len(events) + 1))
+    said = [e for e in events if isinstance(e, InteractionEvent) and e.reason != "zone"]
+    assert [(e.type, e.media_time_s, e.score) for e in said] == [
+        (e.type, e.media_time_s, e.score) for e in plain if isinstance(e, InteractionEvent)
+    ]
+
+
+def test_pairs_whose_human_stands_in_a_mask_are_not_looked_at(
+    tiny_model_path: Path, head: Head, make_clip: Callable[..., Path]
+) -> None:
+    everything = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
+    clip = make_clip()
+    events, frames = run_file(tiny_model_path, head, clip, 4, layout=Layout(masks=(everything,)))
+    assert frames == 50
+    assert [event for event in events if isinstance(event, InteractionEvent)] == []
+    partly, _ = run_file(tiny_model_path, head, clip, 4, layout=Layout(masks=(LEFT,)))
+    found = [event for event in partly if isinstance(event, InteractionEvent) and event.type == "started"]
+    assert found
+    for event in found:
+        left, _, right, _ = event.human_box_xyxy_px
+        assert (left + right) / 2 / event.frame_width_px > HALF

@@ -1,0 +1,1 @@
+"""Where in a camera's picture something happens: zones and how long, lines and which way, masks."""
