@@ -50,6 +50,7 @@ def process(
     vocabulary: Words | str | Path | None = None,
     tracker: TrackerSettings | Mapping[str, Any] | None = None,
     target_fps: float | None = 8.0,
+    max_still_s: float = 0.0,
     engine: EngineChoice | None = None,
     precision: str | None = None,
     canvases: Sequence[str] = (),
@@ -73,6 +74,7 @@ def process(
         vocabulary: what to look for: words, or a YAML file; all that the model knows when None.
         tracker: thresholds and times, as `hoistream.TrackerSettings` or a mapping of those that differ.
         target_fps: frames a second to look at; None for every frame.
+        max_still_s: a picture in which nothing changes is not looked at again for so long; 0 looks at all.
         engine: what runs the model: a name, or a function that opens an engine for a `Canvas`; the model's when None.
         precision: arithmetic; the model's when None.
         canvases: frame sizes as HEIGHTxWIDTH; the model's when empty.
@@ -113,6 +115,7 @@ def process(
         target_fps,
         annotated,
         layout_of(zones).layout(),
+        max_still_s,
     )
     head = Head(classifier, opened.fingerprint, enhancement, tracking.min_pair_score)
     with ExitStack() as stack:

@@ -18,6 +18,12 @@ def batch(
         Path | None, typer.Option(help="YAML of what to look for; all the model knows when not given.")
     ] = None,
     fps: Annotated[float, typer.Option(min=0.1, max=120, help="Frames a second to look at.")] = 8.0,
+    max_still_s: Annotated[
+        float,
+        typer.Option(
+            min=0, max=60, help="Do not look again at a picture in which nothing changes for so long; 0: look at all."
+        ),
+    ] = 0.0,
     canvas: Annotated[
         list[str] | None, typer.Option(help="Frame size HEIGHTxWIDTH; may be given several times.")
     ] = None,
@@ -82,6 +88,7 @@ def batch(
         fps,
         annotated,
         load_layout_config(zones).layout() if zones is not None else Layout(),
+        max_still_s,
     )
     with ExitStack() as stack:
         stop = stack.enter_context(stop_on_signals())

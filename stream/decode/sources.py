@@ -13,6 +13,7 @@ from hoiclip.errors import InputError
 from hoiclip.types import Canvas
 from stream.redaction import redact
 
+MAX_STILL_S: Final = 60.0  # what happens unseen in a still picture would be missed for so long
 LIVE_PROTOCOLS: Final = {
     "rtsp": "rtp,rtsp,tcp,udp",
     "rtsps": "rtp,rtsp,rtsps,tcp,udp,tls",
@@ -57,6 +58,7 @@ class SourceSettings:
     staleness_s: float = 0.5  # live: older frames are dropped
     timeout_s: float = 3.0  # live: silence for this long is a stall
     gap_s: float = 2.0  # live: a stretch without frames that is longer counts as blind
+    max_still_s: float = 0.0  # a picture in which nothing changes is not looked at again for so long; 0: every one is
     slots: int = 8  # frames in the ring, 3 to 250
     backoff_initial_s: float = 0.5
     backoff_max_s: float = 4.0
@@ -75,6 +77,8 @@ class SourceSettings:
             raise InputError(f"source {self.id!r}: the url has no scheme; did you mean {meant}?")
         if not all(map(math.isfinite, (self.timeout_s, self.staleness_s, self.gap_s, self.backoff_max_s))):
             raise InputError(f"source {self.id!r}: timeout_s, staleness_s, gap_s and backoff must be finite")
+        if not 0 <= self.max_still_s <= MAX_STILL_S:
+            raise InputError(f"source {self.id!r}: max_still_s must be 0 to {MAX_STILL_S:g}, got {self.max_still_s}")
         if self.kind == "live" and self.scheme is not None and self.scheme not in LIVE_PROTOCOLS:
             known = ", ".join(LIVE_PROTOCOLS)
             raise InputError(f"source {self.id!r}: cannot read {self.scheme}:// ({self.display_url}); known: {known}")

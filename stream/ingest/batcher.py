@@ -25,6 +25,12 @@ class Batch:
     frames: NDArray[np.uint8]  # [B, H, W, 3] RGB, contiguous, the caller's own; B is 1 to max_batch
     meta: list[FrameMeta]  # B of them, in the order of `frames`; those of one source in its order
 
+    @property
+    def to_look_at(self) -> NDArray[np.uint8]:
+        """The frames that are not still, uint8 [L, H, W, 3], contiguous; L may be 0."""
+        looked = [index for index, meta in enumerate(self.meta) if not meta.still]
+        return self.frames if len(looked) == len(self.meta) else self.frames[looked]
+
 
 class FrameBatcher:
     """Take frames from a supervisor: a batch is full, or its oldest frame has waited `max_wait_s`.

@@ -33,11 +33,12 @@ class CoverageGap:
 
 @dataclass(frozen=True)
 class Coverage:
-    """A snapshot. Always: decoded = skipped + delivered + sum(dropped) + pending."""
+    """A snapshot. Always: decoded = skipped + delivered + still + sum(dropped) + pending."""
 
     decoded: int  # frames that the source had
     skipped: int  # not chosen, by the source's target rate: no loss
     delivered: int  # handed to the engine
+    still: int  # chosen, and nothing new in it: the engine's last result stands for it
     dropped: Mapping[str, int]  # chosen and lost, by reason: stale, overwritten, ring_full, stopped
     pending: int  # in the ring now
     errors: int  # damaged packets and frames
@@ -47,9 +48,9 @@ class Coverage:
 
     @property
     def seen(self) -> float:
-        """The part of the chosen frames that was delivered, 0 to 1."""
+        """The part of the chosen frames that was delivered or still, 0 to 1."""
         chosen = self.decoded - self.skipped - self.pending
-        return self.delivered / chosen if chosen > 0 else 1.0
+        return (self.delivered + self.still) / chosen if chosen > 0 else 1.0
 
 
 class Moment(NamedTuple):
@@ -68,7 +69,7 @@ class CoverageAccount:
 
     def __init__(self, live: bool, gap_s: float, start: Moment) -> None:
         self._live, self._gap_s = live, gap_s
-        self.delivered = 0
+        self.delivered = self.still = 0
         self._earlier = Counts()  # of decoders that are gone
         self._latest = Counts()  # of this one
         self._dropped_here: Counter[str] = Counter()
@@ -179,6 +180,7 @@ class CoverageAccount:
             decoded=counts.decoded,
             skipped=counts.skipped,
             delivered=self.delivered,
+            still=self.still,
             dropped=dict(sorted(self.dropped.items())),
             pending=pending,
             errors=counts.errors,

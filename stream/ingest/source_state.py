@@ -7,8 +7,11 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from hoiclip.types import Canvas
 from stream.backoff import Backoff
@@ -18,6 +21,7 @@ from stream.decode.sources import SourceSettings
 from stream.decode.wire import WireError
 from stream.ingest.coverage import Coverage, CoverageAccount, CoverageGap, Moment
 from stream.ingest.decoder_process import DecoderProcess
+from stream.ingest.stillness import StillGate, View
 from stream.redaction import redact
 
 logger = logging.getLogger(__name__)
@@ -99,6 +103,7 @@ class FrameMeta:
     height: int
     corrupt: bool  # may show damage: must not open an event
     epoch: int  # counts connections
+    still: bool = False  # shows what the engine saw last of this source: that result stands for it
 
 
 @dataclass(eq=False)
@@ -139,6 +144,7 @@ class SourceState:
         gap_s = max(settings.gap_s, 2.5 / settings.target_fps if settings.target_fps else 0.0)
         self.settings = settings
         self.account = CoverageAccount(settings.live, gap_s, start)
+        self._gate = StillGate(settings.max_still_s)
         self.ring: Ring | None = None
         self.process: DecoderProcess | None = None
         self.restart_at_s: float | None = 0.0  # monotonic; None: no start is due
@@ -374,7 +380,7 @@ class SourceState:
     def next_frame(self, canvas: Canvas) -> ReadyFrame | None:
         """Take the frame at the head if it is one of `canvas`; when it ends a blind stretch, that message goes first.
 
-        Its slot is busy until `release`.
+        Its slot is busy until `release`; `deliver` counts it.
         """
         frame = self.pending[0] if self.pending else None
         if not isinstance(frame, ReadyFrame) or frame.canvas != canvas:
@@ -388,8 +394,17 @@ class SourceState:
                 return None
         self.pending.popleft()
         self.num_ready -= 1
-        self.account.delivered += 1
         return frame
+
+    def deliver(self, frame: ReadyFrame, picture: NDArray[np.uint8]) -> FrameMeta:
+        """Count a frame that was taken, in its order; return what is known about it, now also whether it is still."""
+        meta = frame.meta
+        view = View(frame.canvas, meta.width, meta.height, meta.epoch)
+        if self._gate.observe(picture, meta.pts_s, view, corrupt=meta.corrupt):
+            self.account.still += 1
+            return replace(meta, still=True)
+        self.account.delivered += 1
+        return meta
 
     def release(self, slots: list[int]) -> None:
         """Give slots whose frames are not in `pending` any more back to the decoder."""

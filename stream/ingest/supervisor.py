@@ -263,13 +263,15 @@ class SourceSupervisor:
                         chosen.append((state, frame))
             pictures = np.empty((len(chosen), canvas.height, canvas.width, 3), np.uint8)
             slots: dict[SourceState, list[int]] = {}
+            meta: list[FrameMeta] = []
             for picture, (state, frame) in zip(pictures, chosen, strict=True):
                 assert state.ring is not None
                 picture[:] = state.ring.frame(frame.slot, canvas)
+                meta.append(state.deliver(frame, picture))
                 slots.setdefault(state, []).append(frame.slot)
             for state, freed in slots.items():
                 state.release(freed)
-            return pictures, [frame.meta for _, frame in chosen]
+            return pictures, meta
 
     def _notify(self) -> None:
         self._changes += 1

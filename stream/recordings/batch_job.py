@@ -56,6 +56,7 @@ class BatchSettings:
     target_fps: float | None = 8.0
     annotated: bool = False
     layout: Layout = field(default_factory=Layout)  # of every video: zones, lines, masks
+    max_still_s: float = 0.0  # a picture in which nothing changes is not looked at again for so long
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,12 @@ class BatchJob:
     def _source(self, video: Video) -> SourceSettings:
         settings = self._settings
         return SourceSettings(
-            id=video.name, url=str(video.path), kind="file", canvases=settings.canvases, target_fps=settings.target_fps
+            id=video.name,
+            url=str(video.path),
+            kind="file",
+            canvases=settings.canvases,
+            target_fps=settings.target_fps,
+            max_still_s=settings.max_still_s,
         )
 
     def _identity(self, video: Video, engines: EnginePool, progress: Callable[[Progress], None]) -> RunIdentity:
@@ -196,6 +202,7 @@ class BatchJob:
             engine=engines.name(settings.canvases[0]),
             canvases=settings.canvases,
             target_fps=settings.target_fps,
+            max_still_s=settings.max_still_s,
             tracker=settings.tracker,
             layout=settings.layout,
         )
@@ -254,6 +261,7 @@ class BatchJob:
             events=len(watched.events),
             failed=watched.failed,
             coverage={
+                "still": coverage.still,
                 "seen": round(coverage.seen, 4),
                 "blind_s": round(coverage.blind_s, 3),
                 "gaps": coverage.num_gaps,

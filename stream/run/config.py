@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -18,10 +18,11 @@ from pydantic import (
 )
 
 from hoiclip.vocabulary import DeploymentVocabulary
-from stream.decode.sources import camera_without_scheme
+from stream.decode.sources import MAX_STILL_S, camera_without_scheme
 from stream.run.canvases import parse_canvases
 from stream.run.layout_config import LayoutConfig
 
+STILL_S: Final = 2.0  # of cameras; measured in docs/performance.md
 Score = Annotated[float, Field(ge=0.0, le=1.0)]
 Seconds = Annotated[float, Field(ge=0.0)]
 
@@ -105,6 +106,13 @@ class SourceConfig(LayoutConfig):
     )
     staleness_s: Seconds = Field(0.5, description="Live frames older than this are dropped, and counted.")
     timeout_s: float = Field(3.0, gt=0, description="A live source silent for this long has stalled.")
+    max_still_s: float | None = Field(
+        None,
+        ge=0,
+        le=MAX_STILL_S,
+        description="A picture in which nothing changes is not looked at again for so long: the last result counts. "
+        "0 looks at every frame, exactly; when not given 2 for cameras, 0 for files.",
+    )
     vocabulary: Words | None = Field(None, description="This source's interactions; the deployment's when not given.")
     tracker: TrackerConfig = Field(default_factory=TrackerConfig, description="Overrides for this source.")
 
@@ -126,6 +134,11 @@ class SourceConfig(LayoutConfig):
     def live(self) -> bool:
         """Whether this is a camera rather than a recording."""
         return self.kind == "live" or (self.kind == "auto" and "://" in self.url and not self.url.startswith("file://"))
+
+    @property
+    def still_s(self) -> float:
+        """`max_still_s`, or what stands for it."""
+        return self.max_still_s if self.max_still_s is not None else (STILL_S if self.live else 0.0)
 
 
 class MetricsConfig(_Strict):

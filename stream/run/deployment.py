@@ -162,6 +162,7 @@ class Deployment(Closing):
             engine=self.engines.name(self.canvases[0]),
             canvases=tuple(self.canvases),
             target_fps=source.target_fps,
+            max_still_s=source.still_s,
             tracker=tracking,
             layout=source.layout(),
         )

@@ -31,6 +31,7 @@ class RunIdentity:
     engine: str  # runtime, device and precision, such as openvino-cpu-fp32
     canvases: tuple[Canvas, ...]
     target_fps: float | None
+    max_still_s: float  # how long a still picture is not looked at again
     min_pair_score: float  # of the head
     tracker: TrackerSettings
     layout: Layout
@@ -45,6 +46,7 @@ class RunIdentity:
         engine: str,
         canvases: tuple[Canvas, ...],
         target_fps: float | None,
+        max_still_s: float,
         tracker: TrackerSettings,
         layout: Layout,
     ) -> RunIdentity:
@@ -57,6 +59,7 @@ class RunIdentity:
             engine=engine,
             canvases=canvases,
             target_fps=target_fps,
+            max_still_s=max_still_s,
             min_pair_score=head.min_pair_score,
             tracker=tracker,
             layout=layout,

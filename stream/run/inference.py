@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hoiclip.errors import HoistreamError
 from hoiclip.types import Canvas, Engine, Outputs, concatenate
-from stream.ingest.batcher import Batch
+from stream.ingest.batcher import Batch, FrameMeta
 
 logger = logging.getLogger(__name__)
 
@@ -23,8 +23,31 @@ logger = logging.getLogger(__name__)
 class Inferred:
     """A batch after the engine."""
 
-    outputs: Outputs[NDArray[np.float32]]
+    outputs: Outputs[NDArray[np.float32]] | None  # of the frames that are not still, in their order; None without any
     batch: Batch
+
+    @property
+    def num_looked(self) -> int:
+        """How many frames the engine saw."""
+        return 0 if self.outputs is None else len(self.outputs[0])
+
+    def frames(self) -> Iterator[tuple[FrameMeta, NDArray[np.uint8], Outputs[NDArray[np.float32]] | None]]:
+        """Yield what is known about each frame, its picture [H, W, 3], and its outputs of batch 1: None if still."""
+        looked = 0
+        for meta, picture in zip(self.batch.meta, self.batch.frames, strict=True):
+            if meta.still or self.outputs is None:
+                yield meta, picture, None
+                continue
+            yield meta, picture, Outputs(*(array[looked : looked + 1] for array in self.outputs))
+            looked += 1
+
+
+class _InFlight(NamedTuple):
+    """A batch that was submitted."""
+
+    engine: Engine
+    batch: Batch
+    is_looked: bool  # whether the engine has frames of it
 
 
 class EnginePool:
@@ -37,7 +60,7 @@ class EnginePool:
     def __init__(self, open_engine: Callable[[Canvas], Engine]) -> None:
         self._open_engine = open_engine
         self._engines: dict[Canvas, Engine] = {}
-        self._in_flight: deque[tuple[Engine, Batch]] = deque()
+        self._in_flight: deque[_InFlight] = deque()
 
     def warm(self, canvases: list[Canvas]) -> None:
         """Open an engine for each canvas and run one blank frame through it."""
@@ -63,16 +86,20 @@ class EnginePool:
         return [replace(batch, frames=batch.frames[i : i + size], meta=batch.meta[i : i + size]) for i in starts]
 
     def submit(self, batch: Batch) -> None:
-        """Start a batch; `collect` until the pool is not `full` before the next."""
-        engine = self._get(batch.canvas)
-        engine.submit(batch.frames)
-        self._in_flight.append((engine, batch))
+        """Start a batch; `collect` until the pool is not `full` before the next.
+
+        Still frames take their turn with the others, and never reach the engine.
+        """
+        engine, frames = self._get(batch.canvas), batch.to_look_at
+        if len(frames):
+            engine.submit(frames)
+        self._in_flight.append(_InFlight(engine, batch, bool(len(frames))))
 
     def collect(self) -> Inferred:
         """Wait for the oldest batch in flight. Raises what it failed with; what came after it is then discarded."""
-        engine, batch = self._in_flight.popleft()
+        engine, batch, is_looked = self._in_flight.popleft()
         try:
-            return Inferred(engine.collect(), batch)
+            return Inferred(engine.collect() if is_looked else None, batch)
         except BaseException:
             self.discard()
             raise
@@ -80,9 +107,10 @@ class EnginePool:
     def discard(self) -> None:
         """Wait for every batch in flight and forget its outputs."""
         while self._in_flight:
-            engine, batch = self._in_flight.popleft()
+            engine, batch, is_looked = self._in_flight.popleft()
             try:
-                engine.collect()
+                if is_looked:
+                    engine.collect()
             except HoistreamError as error:  # of no interest any more
                 logger.debug("%s: a discarded batch of %d frames failed: %s", engine.name, len(batch.meta), error)
 
@@ -94,7 +122,7 @@ class EnginePool:
     @property
     def full(self) -> bool:
         """Whether a batch must be collected before the next is submitted."""
-        return bool(self._in_flight) and len(self._in_flight) >= self._in_flight[-1][0].max_in_flight
+        return bool(self._in_flight) and len(self._in_flight) >= self._in_flight[-1].engine.max_in_flight
 
     def _get(self, canvas: Canvas) -> Engine:
         if canvas not in self._engines:

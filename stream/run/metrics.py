@@ -34,6 +34,12 @@ class Metrics:
         self.registry = CollectorRegistry()
         source = ("source",)
         self.frames = Counter("hoistream_frames", "Frames the engine has seen.", source, registry=self.registry)
+        self.still = Counter(
+            "hoistream_frames_still",
+            "Frames that repeat what the engine saw last, which it did not look at.",
+            source,
+            registry=self.registry,
+        )
         self.dropped = Gauge(
             "hoistream_frames_dropped", "Frames dropped, by reason.", ("source", "reason"), registry=self.registry
         )

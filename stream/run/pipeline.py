@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from hoiclip.types import Outputs
 from stream.events.schema import Event
 from stream.ingest.batcher import Batch, FrameBatcher, FrameMeta
 from stream.ingest.source_state import FINAL_KINDS, SourceMessage
@@ -159,26 +158,25 @@ class Pipeline:
         item = self._engines.collect()
         self.times.add("engine", started)
         self._work.put(item)
-        if self._metrics:
-            self._metrics.batch_size.observe(len(item.batch.meta))
+        if self._metrics and item.num_looked:
+            self._metrics.batch_size.observe(item.num_looked)
 
     def _hand_over_all(self) -> None:
         while self._engines.in_flight:
             self._hand_over()
 
     def _postprocess(self, item: Inferred) -> None:
-        for index, meta in enumerate(item.batch.meta):
+        for meta, picture, outputs in item.frames():
             run = self._sources.get(meta.source_id)
             if run is None:  # removed while its frames were under way
                 continue
             self._absences.back(meta.source_id)
             started = time.perf_counter()
-            one = Outputs(*(array[index : index + 1] for array in item.outputs))
-            events = run.frame(one, meta, item.batch.frames[index])
+            events = run.still(meta) if outputs is None else run.frame(outputs, meta, picture)
             started = self.times.add("head and track", started)
             self.reports[meta.source_id].frames += 1
             if self._metrics:
-                self._metrics.frames.labels(meta.source_id).inc()
+                (self._metrics.still if meta.still else self._metrics.frames).labels(meta.source_id).inc()
                 if meta.capture_wall_s is not None:
                     self._metrics.latency_s.labels(meta.source_id).observe(max(0.0, time.time() - meta.capture_wall_s))
             self._emit(run, events)

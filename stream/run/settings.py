@@ -87,6 +87,7 @@ def source_settings(source: SourceConfig, canvases: Sequence[Canvas]) -> SourceS
         target_fps=source.target_fps,
         timeout_s=source.timeout_s,
         staleness_s=source.staleness_s,
+        max_still_s=source.still_s,
     )
 
 

@@ -68,6 +68,7 @@ class SourceRun:
     _numbers: EventNumbers = field(init=False)
     _cuts: CutDetector = field(default_factory=CutDetector)
     _size_hw: tuple[int, int] = (1, 1)
+    _last: PairDetections | None = None  # what the engine saw last, outside masks
     _interactions: InteractionEvents = field(init=False)
     _zones: ZoneWatch | None = field(init=False)
 
@@ -83,14 +84,21 @@ class SourceRun:
     def frame(self, outputs: Outputs[NDArray[np.float32]], meta: FrameMeta, picture: NDArray[np.uint8]) -> list[Event]:
         """Return the events that a frame brings: outputs of batch 1 for `picture` uint8 [H, W, 3] (RGB, the canvas)."""
         self._size_hw = (meta.height, meta.width)
+        self._last = self.head.pairs(outputs, self._size_hw)
+        if self.layout.masks:
+            self._last = _outside(self._last, self.layout, self._size_hw)
+        cut = not meta.corrupt and self._cuts.observe(picture)  # damage is no evidence of another view
+        return self._track(meta, self._last, cut=cut)
+
+    def still(self, meta: FrameMeta) -> list[Event]:
+        """Return the events of a frame in which nothing is new: what the engine saw last goes on."""
+        return self._track(meta, self._last or self.head.nothing(), cut=False)
+
+    def _track(self, meta: FrameMeta, detections: PairDetections, *, cut: bool) -> list[Event]:
         self.frames += 1
         self.last_s, self._captured_s = meta.pts_s, meta.capture_wall_s
         if meta.capture_wall_s is not None:
             self.seen_at_s = time.monotonic() - max(0.0, time.time() - meta.capture_wall_s)
-        detections = self.head.pairs(outputs, self._size_hw)
-        if self.layout.masks:
-            detections = _outside(detections, self.layout, self._size_hw)
-        cut = not meta.corrupt and self._cuts.observe(picture)  # damage is no evidence of another view
         transitions = self.tracker.update(meta.pts_s, detections, corrupt=meta.corrupt, cut=cut)
         views = self.tracker.snapshot() if self._zones is not None or self.on_pairs is not None else []
         if self.on_pairs is not None:

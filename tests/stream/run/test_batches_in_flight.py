@@ -124,6 +124,10 @@ class Run:
         self.entries.append((meta.source_id, meta.frame_index))
         return []
 
+    def still(self, meta: FrameMeta) -> list[Any]:
+        self.entries.append((f"{meta.source_id} still", meta.frame_index))
+        return []
+
     def changed(self, message: SourceMessage) -> list[Any]:
         return []
 
@@ -131,10 +135,10 @@ class Run:
         return []
 
 
-def batch(canvas: Canvas, *frames: tuple[str, int]) -> Batch:
+def batch(canvas: Canvas, *frames: tuple[str, int], still: frozenset[int] = frozenset()) -> Batch:
     pictures = np.zeros((len(frames), canvas.height, canvas.width, 3), np.uint8)
     pictures[:] = np.array([number for _, number in frames]).reshape(-1, 1, 1, 1)
-    meta = [FrameMeta(source, number, number / 25, None, 6, 4, False, 0) for source, number in frames]
+    meta = [FrameMeta(name, number, number / 25, None, 6, 4, False, 0, number in still) for name, number in frames]
     return Batch(canvas, pictures, meta)
 
 
@@ -190,6 +194,35 @@ def test_frames_and_messages_stay_in_order_while_batches_are_in_flight(depth: in
     expected = [("a", 0), ("b", 100), ("a", 1), ("a", 2), ("b", 101), ("a", 3), ("b", "ended")]
     assert log == [*expected, ("a", 4), ("a", 5), ("a", 6), ("a", "ended")]
     assert engine.most_in_flight == depth
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_still_frames_keep_their_place_and_never_reach_the_engine(depth: int) -> None:
+    engine = Late(SMALL, depth=depth)
+    items: list[Item] = [
+        batch(SMALL, ("a", 0), ("b", 100)),
+        batch(SMALL, ("a", 1), ("b", 101), still=frozenset({1, 101})),
+        batch(SMALL, ("b", 102), ("a", 2), still=frozenset({102})),
+        batch(SMALL, ("a", 3), still=frozenset({3})),
+        ended("a"),
+        batch(SMALL, ("b", 103), still=frozenset({103})),
+        ended("b"),
+    ]
+    with opened(engine) as pool:
+        log, pipeline, error = run(items, pool)
+    assert error is None and pipeline.finished
+    expected = [("a", 0), ("b", 100), ("a still", 1), ("b still", 101), ("b still", 102), ("a", 2), ("a still", 3)]
+    assert log == [*expected, ("a", "ended"), ("b still", 103), ("b", "ended")]
+    assert engine.started == 2
+
+
+def test_still_frames_alone_leave_nothing_behind_when_a_batch_before_them_fails() -> None:
+    engine = Late(SMALL, depth=3, fails=0)
+    items = [batch(SMALL, ("a", 0)), batch(SMALL, ("a", 1), still=frozenset({1})), batch(SMALL, ("a", 2))]
+    with opened(engine) as pool:
+        log, _, error = run(items, pool)
+        assert pool.in_flight == 0
+    assert str(error) == "batch 0 failed late" and log == []
 
 
 def test_a_batch_above_the_engines_limit_runs_in_parts() -> None:
