@@ -31,7 +31,8 @@ from stream.run.health import Health
 from stream.run.identity import RunIdentity, live_run_id
 from stream.run.metrics import Metrics, MetricsServer
 from stream.run.models import open_model
-from stream.run.pipeline import Pipeline, SourceReport
+from stream.run.pipeline import Pipeline, SourceReport, StageTimes
+from stream.run.scraped import Scraped
 from stream.run.settings import source_settings, tracker_settings
 from stream.run.source_run import Head, PairWatcher, SourceRun, source_tracker
 from stream.track.settings import TrackerSettings
@@ -90,8 +91,10 @@ class Deployment(Closing):
                 )
             )
             self._supervisor = opened.enter_context(SourceSupervisor())
+            self._times = StageTimes()
             self.metrics = Metrics()
-            self.health = Health(self._supervisor, self._publisher, self.engines, self.metrics)
+            self.metrics.registry.register(Scraped(self._supervisor, self._publisher, self._times))
+            self.health = Health(self._supervisor, self._publisher, self.engines)
             self.metrics_url: str | None = None
             if settings.metrics is not None:
                 host, port = settings.metrics.host, settings.metrics.port
@@ -120,12 +123,12 @@ class Deployment(Closing):
                 sources=self._runs,
                 publish=partial(self._publish, stop),
                 metrics=self.metrics,
+                times=self._times,
                 on_message=self._on_message,
             )
             reports = pipeline.run(stop)
             for message in supervisor.close_accounts():  # cameras that are away at the end
                 pipeline.publish_gap(message)
-            self.health.update_metrics()
         self._publisher.close(time.monotonic() + _FLUSH_S)
         failed = [report.failed for report in reports.values() if report.failed]
         if failed:

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, ThreadingWSGIServer
 
 from hoiclip.errors import InputError
@@ -28,7 +28,7 @@ _CONNECTION_S = 10.0  # no exchange may take longer, however slowly it trickles
 
 
 class Metrics:
-    """The pipeline's counters; one instance a pipeline, no global registry."""
+    """What is counted as it happens; one instance a pipeline, no global registry. `stream.run.scraped` has the rest."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -40,33 +40,22 @@ class Metrics:
             source,
             registry=self.registry,
         )
-        self.dropped = Gauge(
-            "hoistream_frames_dropped", "Frames dropped, by reason.", ("source", "reason"), registry=self.registry
-        )
-        self.blind_s = Gauge(
-            "hoistream_blind_seconds", "Seconds in which a source could not be seen.", source, registry=self.registry
-        )
-        self.connected = Gauge("hoistream_source_up", "1 while frames arrive.", source, registry=self.registry)
         self.events = Counter(
-            "hoistream_events", "Events published, by type.", ("source", "type"), registry=self.registry
+            "hoistream_events",
+            "Events published, by type and interaction.",
+            ("source", "type", "interaction"),  # of a vocabulary, so there are never many
+            registry=self.registry,
         )
         self.latency_s = Histogram(
             "hoistream_latency_seconds",
             "Live sources: from capture to tracked.",
-            ("source",),
+            source,
             buckets=(0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 5),
             registry=self.registry,
         )
-        self.stage_s = Counter("hoistream_stage_seconds", "Time spent by stage.", ("stage",), registry=self.registry)
         self.batch_size = Histogram(
             "hoistream_batch_frames", "Frames a batch.", buckets=(1, 2, 4, 8, 16, 32, 64), registry=self.registry
         )
-        self.spool_bytes = Gauge("hoistream_spool_bytes", "Bytes waiting on disk.", registry=self.registry)
-        self.events_lost = Gauge("hoistream_events_lost", "Events that can never come.", registry=self.registry)
-        self.events_deleted = Gauge(
-            "hoistream_stream_entries_deleted", "Entries that something else deleted.", registry=self.registry
-        )
-        self.spool_lag = Gauge("hoistream_publish_lag_events", "Events not yet at every sink.", registry=self.registry)
 
 
 class MetricsServer:

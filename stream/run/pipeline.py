@@ -47,6 +47,10 @@ class StageTimes:
         self.seconds[stage] += now - started
         return now
 
+    def by_stage(self) -> dict[str, float]:
+        """Return the account so far; other threads may be adding to it."""
+        return dict(self.seconds)
+
     def merge(self, other: StageTimes) -> None:
         """Add another account to this one."""
         for stage, seconds in other.seconds.items():
@@ -70,6 +74,7 @@ class Pipeline:
         sources: Mapping[str, SourceRun],
         publish: Callable[[Event], object],
         metrics: Metrics | None = None,
+        times: StageTimes | None = None,
         on_message: Callable[[SourceMessage], None] | None = None,
         on_frame: Callable[[FrameMeta], None] | None = None,
     ) -> None:
@@ -85,7 +90,7 @@ class Pipeline:
         self._absences = Absences()
         self._halt = threading.Event()  # ours; `stop` belongs to the caller and may serve other pipelines
         self._error: BaseException | None = None
-        self.times = StageTimes()
+        self.times = times or StageTimes()
         self.reports: dict[str, SourceReport] = defaultdict(SourceReport)
 
     def run(self, stop: threading.Event) -> dict[str, SourceReport]:
@@ -218,7 +223,7 @@ class Pipeline:
         for event in events:
             self._publish(event)
             if self._metrics:
-                self._metrics.events.labels(run.source_id, event.type).inc()
+                self._metrics.events.labels(run.source_id, event.type, getattr(event, "interaction", "")).inc()
         self.reports[run.source_id].events += len(events)
 
     def _drain(self, worker: threading.Thread) -> None:

@@ -12,13 +12,12 @@ from stream.ingest.batcher import FrameBatcher
 from stream.ingest.supervisor import SourceSupervisor
 from stream.publish.state import PublisherState
 from stream.run.health import Health
-from stream.run.metrics import Metrics
 
 
 def health_of(supervisor: SourceSupervisor) -> Health:
     publisher: Any = SimpleNamespace(state=PublisherState("ok", 0, 0, 0, 0, 0, 0, 0, 0, ""))
     engines: Any = SimpleNamespace(names=["null"])
-    return Health(supervisor, publisher, engines, Metrics())
+    return Health(supervisor, publisher, engines)
 
 
 def test_health_says_why_a_camera_is_down_and_since_when(free_tcp_port: int) -> None:

@@ -41,7 +41,7 @@ def half_request(server: MetricsServer) -> socket.socket:
 def test_metrics_and_health_are_served_and_health_decides_the_status(server: MetricsServer, monkeypatch) -> None:
     status, body, _ = ask(server, "/metrics")
     assert status == 200
-    assert b"hoistream_spool_bytes" in body
+    assert b"hoistream_batch_frames" in body
     assert ask(server, "/health")[:2] == (200, b'{"ok": true, "lag_events": 0}')
     monkeypatch.setitem(HEALTH, "ok", False)
     assert ask(server, "/health")[0] == 503
