@@ -56,6 +56,7 @@ def process(
     canvases: Sequence[str] = (),
     zones: Mapping[str, Any] | str | Path | None = None,
     max_batch: int = 8,
+    jobs: int | None = None,
     enhancement: bool = False,
     annotated: bool = False,
     sinks: Iterable[str | EventSink] = (),
@@ -81,6 +82,7 @@ def process(
         zones: what is drawn on the picture, as a YAML file or a mapping with ``zones``, ``lines`` and ``masks``; see
             docs/zones.md.
         max_batch: most frames in one batch; never changes an event.
+        jobs: videos read at once; as many as keep the engine full when None. Never changes an event.
         enhancement: use CLIP's view of the whole frame as well.
         annotated: also draw what was found; needs `out`.
         sinks: where events go as they are found: URLs, or objects with ``write(event)`` and ``close()``.
@@ -121,8 +123,8 @@ def process(
     with ExitStack() as stack:
         folder = Path(out).expanduser() if out is not None else _temporary(stack)
         sink = _sink(sinks, stack)
-        job = BatchJob(opened.loaded, head, settings, folder, sink, own_engine)
-        bar = stack.enter_context(BatchProgress(len(videos))) if progress else None
+        job = BatchJob(opened.loaded, head, settings, folder, sink, own_engine, jobs=jobs)
+        bar = stack.enter_context(BatchProgress(videos)) if progress else None
         on_progress: Callable[[Progress], None] = bar.progress if bar else lambda step: None
         on_done: Callable[[VideoResult], None] = bar.done if bar else lambda result: None
         results = job.run(videos, threading.Event(), on_progress, on_done)

@@ -34,6 +34,10 @@ def batch(
     max_batch: Annotated[
         int, typer.Option(min=1, max=64, help="Most frames in one batch; never changes the events.")
     ] = 8,
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, max=256, help="Videos read at once; as many as keep the engine full when not given."),
+    ] = None,
     enter_score: Annotated[
         float | None, typer.Option(min=0, max=1, help="Smoothed score that opens an interaction.")
     ] = None,
@@ -98,8 +102,9 @@ def batch(
 
             publisher = stack.enter_context(Publisher(sink))
             publish = partial(publisher.publish, stop=stop)
-        bar = stack.enter_context(BatchProgress(len(videos)))
-        results = BatchJob(loaded, head, settings, out, publish).run(videos, stop, bar.progress, bar.done)
+        bar = stack.enter_context(BatchProgress(videos))
+        job = BatchJob(loaded, head, settings, out, publish, jobs=jobs)
+        results = job.run(videos, stop, bar.progress, bar.done)
         if publisher is not None:
             publisher.flush(timeout_s=10.0)
     write_summary(out, results)

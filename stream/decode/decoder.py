@@ -41,7 +41,7 @@ class Decoder:
     def __init__(self, job: wire.Job, ring: Ring, link: DecoderLink) -> None:
         self._settings, self._ring, self._link = job.settings, ring, link
         self._run_started_s = job.run_started_s
-        self._resume_after = job.resume_after  # recordings: frames that a crashed decoder already delivered
+        self._resume = job.resume
         self._epoch = job.epoch
         self._last_media_s = job.last_media_s
         self._picker = FramePicker(job.settings.target_fps)
@@ -70,7 +70,7 @@ class Decoder:
 
     def _run_recording(self) -> None:
         self._busy()
-        with Recording(self._settings, self._settings.target_fps, self._busy) as recording:
+        with Recording(self._settings, self._settings.target_fps, self._busy, resume=self._resume) as recording:
             self._send_opened(recording.stream)
             for frame in recording.frames():
                 self._take_account(recording)
@@ -87,9 +87,6 @@ class Decoder:
         self._last_media_s, self._errors = recording.last_s, recording.errors
 
     def _take_recorded(self, frame: RecordedFrame) -> None:
-        if self._resume_after > 0:
-            self._resume_after -= 1
-            return
         self._waiting = True
         slot = self._link.wait_for_slot()
         self._busy()

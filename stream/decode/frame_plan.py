@@ -9,10 +9,12 @@ say too little (none, repeated, out of order), frames are chosen as they come ou
 from __future__ import annotations
 
 import bisect
+import math
 from collections import deque
 from typing import NamedTuple, Protocol
 
 from stream.decode.frame_times import FramePicker, RecordingClock
+from stream.decode.wire import Resume
 
 
 class PacketTimes(Protocol):
@@ -43,10 +45,13 @@ class PlannedFrame(NamedTuple):
 
 
 class FramePlan:
-    """Settles frames from packets in the order of decoding, and hands them out in that of showing."""
+    """Settles frames from packets in the order of decoding, and hands them out in that of showing.
 
-    def __init__(self, clock: RecordingClock, picker: FramePicker, enabled: bool) -> None:
-        self._clock, self._picker = clock, picker
+    With `resume` frames up to there are counted as they were when they were delivered.
+    """
+
+    def __init__(self, clock: RecordingClock, picker: FramePicker, enabled: bool, resume: Resume | None = None) -> None:
+        self._clock, self._picker, self._resume = clock, picker, resume
         self._on = enabled
         self._unsettled: list[int] = []  # pts, sorted
         self._settled: deque[int] = deque()  # pts in order of showing, not handed out yet
@@ -57,6 +62,11 @@ class FramePlan:
         self._count = 0
         self.num_frames = self.num_skipped = 0  # handed out or passed by
         self.last_s = 0.0  # time of the last of them
+
+    @property
+    def is_on(self) -> bool:
+        """Whether frames are still chosen before they are decoded."""
+        return self._on
 
     def read(self, packet: PacketTimes) -> None:
         """Take note of the next packet in the order of decoding."""
@@ -115,10 +125,19 @@ class FramePlan:
             frame = self._frames.pop(pts)
         else:
             frame = self._next(pts)
-        self.num_frames += 1
-        self.num_skipped += not frame.chosen
-        self.last_s = frame.media_s
+        self._take_account(frame)
         return frame
+
+    def is_wanted_before(self, pts: int) -> bool:
+        """Return whether a settled frame that is shown before `pts` will be looked at, and was not before."""
+        since_s = self._resume.media_s if self._resume else -math.inf
+        frames = (self._frames[settled] for settled in self._settled if settled < pts)
+        return any(frame.chosen and frame.media_s > since_s for frame in frames)
+
+    def pass_before(self, pts: int) -> None:
+        """Pass by the settled frames that are shown before `pts`."""
+        while self._settled and self._settled[0] < pts:
+            self._pass(self._frames.pop(self._settled.popleft()))
 
     def finish(self) -> None:
         """Pass by what never came out."""
@@ -126,7 +145,14 @@ class FramePlan:
             self._pass(self._frames.pop(self._settled.popleft()))
 
     def _pass(self, frame: PlannedFrame) -> None:
-        if not frame.chosen:  # a chosen one that did not come out was lost to damage
+        is_resumed = self._resume is not None and frame.media_s <= self._resume.media_s
+        if is_resumed or not frame.chosen:  # a chosen one that did not come out was lost to damage
+            self._take_account(frame)
+
+    def _take_account(self, frame: PlannedFrame) -> None:
+        if self._resume is not None and frame.media_s <= self._resume.media_s:  # counted when it was delivered
+            self.num_frames, self.num_skipped = self._resume.counts.decoded, self._resume.counts.skipped
+        else:
             self.num_frames += 1
-            self.num_skipped += 1
-            self.last_s = frame.media_s
+            self.num_skipped += not frame.chosen
+        self.last_s = frame.media_s

@@ -62,6 +62,11 @@ class PacketDecoder:
             raise SourceFailureError("invalid", f"{self._useless} packets in a row could not be decoded")
         yield from frames
 
+    @property
+    def is_as_opened(self) -> bool:
+        """Whether the demuxer still announces the codec that the stream was opened with."""
+        return self._codec is self._stream.codec_context and self._announced() == self._codec.name
+
     def _try(self, codec: VideoCodecContext, packet: av.Packet[VideoStream] | None) -> tuple[list[av.VideoFrame], bool]:
         """Return the frames of `packet` (None: those that `codec` still holds) and whether FFmpeg complained."""
         with av.logging.Capture() as complaints:

@@ -20,9 +20,12 @@ from stream.decode.opening import SourceFailureError, describe, open_source
 from stream.decode.packet_decoder import PacketDecoder
 from stream.decode.scaling import displayed_size, quarter_turns
 from stream.decode.sources import SourceSettings
+from stream.decode.wire import Resume
 
 MAX_BAD_READS: Final = 100  # damaged reads in a row, after which a recording is given up
 MAX_AHEAD: Final = 300  # packets that are read before the first of them is decoded
+MAX_PASSED: Final = 3_000  # packets that wait for a start behind them, where a recording goes on in its middle
+MAX_PASSED_BYTES: Final = 1 << 26
 _SEEK_FROM_S: Final = 2.0  # a stretch that begins earlier is reached by reading
 
 
@@ -45,8 +48,10 @@ class Recording:
     """An open recording; a context manager.
 
     Frames come about `target_fps` a second, or all of them for None; the others are decoded only where one that is
-    looked at is made from them. `selective=False` decodes all, to the same end. `progress` is called whenever FFmpeg
-    has come back with something. Raises SourceFailureError when the file cannot be opened or read.
+    looked at is made from them. `selective=False` decodes all, to the same end. With `resume` the frames after that
+    place come, with the pixels, numbers and counts that they would have had: everything is read, and decoded from the
+    last packet on that starts anew before them. `progress` is called whenever FFmpeg has come back with something.
+    Raises SourceFailureError when the file cannot be opened or read.
     """
 
     def __init__(
@@ -56,17 +61,19 @@ class Recording:
         progress: Callable[[], None] = lambda: None,
         *,
         selective: bool = True,
+        resume: Resume | None = None,
     ) -> None:
-        self._progress = progress
+        self._progress, self._resume = progress, resume
         self._container, self.stream = open_source(settings)
         stream, codec = self.stream, self.stream.codec_context
         self._damage = DamageWatch()
         self._decoder = PacketDecoder(self._container, stream, settings, self._damage)
         clock = RecordingClock(time_base(stream), stream.start_time, stream.average_rate)
         self._selective = selective and target_fps is not None and codec.name in ("h264", "hevc")
-        self._plan = FramePlan(clock, FramePicker(target_fps), enabled=target_fps is not None)
+        self._plan = FramePlan(clock, FramePicker(target_fps), codec.name in ("h264", "hevc"), resume)
         self._nal_units = NalReader(codec.name, codec.extradata)
         self._num_packets = 0
+        self._errors_before = 0  # of what was delivered before `resume`, without those that come again here
 
     def __enter__(self) -> Self:
         return self
@@ -79,7 +86,7 @@ class Recording:
     @property
     def errors(self) -> int:
         """Damaged packets and frames so far."""
-        return self._damage.errors
+        return self._errors_before + self._damage.errors
 
     @property
     def num_frames(self) -> int:
@@ -99,6 +106,7 @@ class Recording:
     def frames(self) -> Iterator[RecordedFrame]:
         """Yield the frames to look at, in order; a damaged packet costs itself, not the rest."""
         waiting: deque[av.Packet[VideoStream]] = deque()
+        passing = _Passing() if self._resume is not None else None
         for packet in self._packets():
             if packet.size:
                 self._num_packets += 1
@@ -106,9 +114,36 @@ class Recording:
             else:  # the last one
                 self._plan.end()
             waiting.append(packet)
+            if passing is not None:
+                if self._pass_by(waiting, passing):
+                    continue
+                passing = None
+                self._forget_errors()
             while waiting and (use := self._use(waiting)) is not None:
                 yield from self._decode(waiting.popleft(), use)
         self._plan.finish()
+
+    def _pass_by(self, waiting: deque[av.Packet[VideoStream]], passing: _Passing) -> bool:
+        """Drop from `waiting` what lies before the place to go on at; return whether there may be more of it."""
+        packet = waiting[-1]
+        passing.num_bytes += packet.size
+        if not packet.size or not self._plan.is_on:
+            return False
+        if self._nal_units.is_fresh_start(bytes(packet), new_extradata=packet.has_sidedata("new_extradata")):
+            passing.starts.append(packet)
+        while passing.starts and self._plan.chosen(start := passing.starts[0]) is not None:
+            if start.pts is None or self._plan.is_wanted_before(start.pts) or not self._decoder.is_as_opened:
+                return False
+            while waiting[0] is not start:
+                passing.num_bytes -= waiting.popleft().size
+            self._plan.pass_before(start.pts)
+            passing.starts.popleft()
+        return len(waiting) < MAX_PASSED and passing.num_bytes < MAX_PASSED_BYTES
+
+    def _forget_errors(self) -> None:
+        """Count no error that was counted before."""
+        if self._resume is not None:
+            self._errors_before = self._resume.counts.errors - self._damage.errors
 
     def _use(self, waiting: Sequence[av.Packet[VideoStream]]) -> Literal["decode", "skip", "drop"] | None:
         """Return what to do with the first packet that waits; None when those behind it are to be read first."""
@@ -138,7 +173,9 @@ class Recording:
         for picture in self._decoder.decode(packet, skippable=use == "skip"):
             corrupt = self._damage.corrupt(picture)
             planned = self._plan.out(picture.pts)
-            if planned.chosen:
+            if self._resume is not None and planned.media_s <= self._resume.media_s:
+                self._forget_errors()
+            elif planned.chosen:
                 turns = quarter_turns(picture.rotation)
                 yield RecordedFrame(picture, planned.number, planned.media_s, corrupt, turns)
 
@@ -177,6 +214,14 @@ class Recording:
             self._container.seek(int(start_s / base) + self.stream.start_time, stream=self.stream)
         except (av.error.FFmpegError, OSError):  # such as a raw stream without an index: it is read from its start
             return
+
+
+class _Passing:
+    """What is known while a recording is read up to the place to go on at."""
+
+    def __init__(self) -> None:
+        self.starts: deque[av.Packet[VideoStream]] = deque()  # packets to begin at that wait; not all are settled
+        self.num_bytes = 0  # of what waits
 
 
 def read_recording(

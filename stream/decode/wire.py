@@ -52,19 +52,6 @@ class WireError(ValueError):
 
 
 @dataclass(frozen=True)
-class Job:
-    """What a decoder is to do: the first line it reads."""
-
-    settings: SourceSettings
-    ring_fd: int  # descriptor of the ring's memory, inherited
-    run_started_s: float  # monotonic; media time 0 of live sources
-    resume_after: int  # recordings: chosen frames that a decoder before this one has delivered
-    epoch: int  # connections that there were before
-    last_media_s: float  # live: media time of the last frame so far
-    busy_slots: tuple[int, ...]  # of the ring, whose frames the pipeline has not taken yet
-
-
-@dataclass(frozen=True)
 class Counts:
     """Running counts of one decoder process; they never fall."""
 
@@ -89,6 +76,27 @@ class Counts:
     def falls_below(self, other: Counts) -> bool:
         """Return whether any count is lower than in `other`."""
         return any(map(operator.lt, vars(self).values(), vars(other).values()))
+
+
+@dataclass(frozen=True)
+class Resume:
+    """Where a recording goes on: after the last frame that a decoder before this one has delivered."""
+
+    media_s: float  # its media time
+    counts: Counts  # with it
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a decoder is to do: the first line it reads."""
+
+    settings: SourceSettings
+    ring_fd: int  # descriptor of the ring's memory, inherited
+    run_started_s: float  # monotonic; media time 0 of live sources
+    resume: Resume | None  # recordings: None at the beginning
+    epoch: int  # connections that there were before
+    last_media_s: float  # live: media time of the last frame so far
+    busy_slots: tuple[int, ...]  # of the ring, whose frames the pipeline has not taken yet
 
 
 @dataclass(frozen=True)

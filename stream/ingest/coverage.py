@@ -61,13 +61,30 @@ class Moment(NamedTuple):
     at_s: float = 0.0  # monotonic clock, by which lengths are measured; 0.0 for recordings
 
 
+@dataclass(frozen=True)
+class RecordingAccount:
+    """The account of a recording after one of its frames, as a later run goes on from there."""
+
+    media_s: float  # of that frame
+    delivered: int
+    still: int
+    counts: Counts
+    good_s: float  # media time of the last frame that showed the scene
+    good_errors: int
+    cause: tuple[str, str] | None  # of the blindness that goes on
+    blind_s: float
+    num_gaps: int
+    gaps: tuple[CoverageGap, ...]
+
+
 class CoverageAccount:
     """Keeps the account of one source, frame by frame; used under the supervisor's lock.
 
-    `gap_s` is for live sources: a hole between frames that is longer than this is a gap.
+    `gap_s` is for live sources: a hole between frames that is longer than this is a gap. `resume` is what a recording
+    goes on from.
     """
 
-    def __init__(self, live: bool, gap_s: float, start: Moment) -> None:
+    def __init__(self, live: bool, gap_s: float, start: Moment, resume: RecordingAccount | None = None) -> None:
         self._live, self._gap_s = live, gap_s
         self.delivered = self.still = 0
         self._earlier = Counts()  # of decoders that are gone
@@ -81,6 +98,25 @@ class CoverageAccount:
         self._blind_s = 0.0
         self._num_gaps = 0
         self._gaps: tuple[CoverageGap, ...] = ()
+        if resume is not None:
+            self.delivered, self.still, self._latest = resume.delivered, resume.still, resume.counts
+            self._good, self._good_errors, self._cause = Moment(resume.good_s), resume.good_errors, resume.cause
+            self._blind_s, self._num_gaps, self._gaps = resume.blind_s, resume.num_gaps, resume.gaps
+
+    def of_recording(self, media_s: float) -> RecordingAccount:
+        """Return the account of a recording whose frame at `media_s` was the last that was taken in."""
+        return RecordingAccount(
+            media_s=media_s,
+            delivered=self.delivered,
+            still=self.still,
+            counts=self._latest,
+            good_s=self._good.media_s,
+            good_errors=self._good_errors,
+            cause=self._cause,
+            blind_s=self._blind_s,
+            num_gaps=self._num_gaps,
+            gaps=self._gaps,
+        )
 
     # Counts.
 

@@ -19,9 +19,9 @@ from stream.decode import wire
 from stream.decode.ring import Ring
 from stream.decode.sources import SourceSettings
 from stream.decode.wire import WireError
-from stream.ingest.coverage import Coverage, CoverageAccount, CoverageGap, Moment
+from stream.ingest.coverage import Coverage, CoverageAccount, CoverageGap, Moment, RecordingAccount
 from stream.ingest.decoder_process import DecoderProcess
-from stream.ingest.stillness import StillGate, View
+from stream.ingest.stillness import GateState, StillGate, View
 from stream.redaction import redact
 
 logger = logging.getLogger(__name__)
@@ -47,6 +47,7 @@ MAX_PENDING: Final = 10_000  # frames and messages of one source that nobody tak
 SILENT_S: Final = 2.0  # a decoder says that it lives four times a second
 _SHORTAGES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOSPC})
 _LATEST_MEDIA_S: Final = 1e9
+_NO_COUNTS: Final = wire.Counts()
 
 StartDecoder = Callable[[wire.Job, Ring], DecoderProcess]
 
@@ -104,6 +105,8 @@ class FrameMeta:
     corrupt: bool  # may show damage: must not open an event
     epoch: int  # counts connections
     still: bool = False  # shows what the engine saw last of this source: that result stands for it
+    counts: wire.Counts = _NO_COUNTS  # the decoder's, with this frame
+    gate: GateState | None = None  # of stillness, with this frame; None where all frames are looked at
 
 
 @dataclass(eq=False)
@@ -115,13 +118,19 @@ class ReadyFrame:
     canvas: Canvas
     captured_s: float | None  # monotonic
     arrived_s: float  # monotonic, at the supervisor
-    errors: int  # the decoder's running count
     accounted: bool = False  # coverage has looked at it
 
     @property
     def moment(self) -> Moment:
         """When it was, on every clock."""
         return Moment(self.meta.pts_s, self.meta.capture_wall_s, self.captured_s or 0.0)
+
+
+class RecordingPosition(NamedTuple):
+    """Where an earlier run of a recording was: after the frame of the account."""
+
+    account: RecordingAccount
+    gate: GateState | None
 
 
 @dataclass(frozen=True)
@@ -136,15 +145,18 @@ class Waiting:
 
 
 class SourceState:
-    """Everything about one source; used under the supervisor's lock."""
+    """Everything about one source; used under the supervisor's lock.
 
-    def __init__(self, settings: SourceSettings, run_started_s: float) -> None:
+    With `resume` a recording goes on after a frame that an earlier run has seen.
+    """
+
+    def __init__(self, settings: SourceSettings, run_started_s: float, resume: RecordingPosition | None = None) -> None:
         now_s = time.monotonic()
         start = Moment(now_s - run_started_s, time.time(), now_s) if settings.live else Moment(0.0)
         gap_s = max(settings.gap_s, 2.5 / settings.target_fps if settings.target_fps else 0.0)
         self.settings = settings
-        self.account = CoverageAccount(settings.live, gap_s, start)
-        self._gate = StillGate(settings.max_still_s)
+        self.account = CoverageAccount(settings.live, gap_s, start, resume.account if resume else None)
+        self._gate = StillGate(settings.max_still_s, resume.gate if resume else None)
         self.ring: Ring | None = None
         self.process: DecoderProcess | None = None
         self.restart_at_s: float | None = 0.0  # monotonic; None: no start is due
@@ -154,7 +166,7 @@ class SourceState:
         self.over = False  # its last message is in `pending` or was taken
         self._run_started_s = run_started_s
         self._backoff = Backoff(settings.backoff_initial_s, settings.backoff_max_s)
-        self._state: StateName = "connecting"
+        self._state: StateName = "connecting" if resume is None else "up"
         self._reason, self._detail, self._since_wall_s = "", "", time.time()
         self._epoch = 0
         self._received = 0  # frames from the decoder, over all its lives
@@ -164,6 +176,10 @@ class SourceState:
         self._opened = False  # by the process that runs
         self._counts = wire.Counts()  # of the process that runs
         self._last_media_s: float | None = None
+        self._resume: wire.Resume | None = None  # of a recording, for the next decoder
+        if resume is not None:
+            self._resume = wire.Resume(resume.account.media_s, resume.account.counts)
+            self._last_media_s = self._resume.media_s
         if settings.live:
             self.post("connecting")
 
@@ -178,7 +194,7 @@ class SourceState:
                 settings=self.settings,
                 ring_fd=self.ring.fd,
                 run_started_s=self._run_started_s,
-                resume_after=self._received,
+                resume=self._resume,
                 epoch=self._epoch,
                 last_media_s=(self._last_media_s or 0.0) if self.settings.live else 0.0,
                 busy_slots=tuple(self.busy_slots),
@@ -274,11 +290,14 @@ class SourceState:
             height=frame.height,
             corrupt=frame.corrupt,
             epoch=frame.epoch,
+            counts=frame.counts,
         )
-        self.pending.append(ReadyFrame(meta, frame.slot, frame.canvas, captured_s, now_s, frame.counts.errors))
+        self.pending.append(ReadyFrame(meta, frame.slot, frame.canvas, captured_s, now_s))
         self.num_ready += 1
         self._received += 1
         self._last_media_s = frame.media_s
+        if not settings.live:
+            self._resume = wire.Resume(frame.media_s, frame.counts)
         self._backoff.reset()
         if settings.live and self.num_ready > settings.slots - 2:  # newest wins: always leave the decoder a slot
             self.drop_oldest("overwritten")
@@ -387,7 +406,7 @@ class SourceState:
             return None
         if not frame.accounted:
             frame.accounted = True
-            gap = self.account.gap_before(frame.moment, frame.meta.corrupt, frame.errors)
+            gap = self.account.gap_before(frame.moment, frame.meta.corrupt, frame.meta.counts.errors)
             if gap is not None:
                 message = SourceMessage(self.settings.id, "gap", time.time(), gap.reason, gap.why, gap)
                 self.pending.appendleft(message)
@@ -400,11 +419,12 @@ class SourceState:
         """Count a frame that was taken, in its order; return what is known about it, now also whether it is still."""
         meta = frame.meta
         view = View(frame.canvas, meta.width, meta.height, meta.epoch)
-        if self._gate.observe(picture, meta.pts_s, view, corrupt=meta.corrupt):
+        is_still = self._gate.observe(picture, meta.pts_s, view, corrupt=meta.corrupt)
+        if is_still:
             self.account.still += 1
-            return replace(meta, still=True)
-        self.account.delivered += 1
-        return meta
+        else:
+            self.account.delivered += 1
+        return replace(meta, still=is_still, gate=self._gate.state) if self.settings.max_still_s > 0 else meta
 
     def release(self, slots: list[int]) -> None:
         """Give slots whose frames are not in `pending` any more back to the decoder."""

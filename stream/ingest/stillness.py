@@ -37,17 +37,33 @@ class View(NamedTuple):
     epoch: int  # of the connection
 
 
+class GateState(NamedTuple):
+    """A gate between two pictures; times are media times."""
+
+    view: View | None
+    looked: NDArray[np.float32] | None  # blocks of the picture that the engine saw last
+    looked_s: float
+    changed_s: float
+    last_s: float
+
+
 class StillGate:
     """Follows the pictures of one source in order; deterministic, about 0.3 ms a picture.
 
     Between two pictures that go through the engine lie at most `max_still_s` of media time; 0 sends every picture.
+    `state` is that of a gate to go on from.
     """
 
-    def __init__(self, max_still_s: float) -> None:
+    def __init__(self, max_still_s: float, state: GateState | None = None) -> None:
+        state = state or GateState(None, None, 0.0, 0.0, 0.0)
         self._max_still_s = max_still_s
-        self._view: View | None = None
-        self._looked: NDArray[np.float32] | None = None  # blocks of the picture that the engine saw last
-        self._looked_s = self._changed_s = self._last_s = 0.0  # media time
+        self._view, self._looked = state.view, state.looked
+        self._looked_s, self._changed_s, self._last_s = state.looked_s, state.changed_s, state.last_s
+
+    @property
+    def state(self) -> GateState:
+        """What later pictures are judged by; its arrays never change."""
+        return GateState(self._view, self._looked, self._looked_s, self._changed_s, self._last_s)
 
     def observe(self, picture: NDArray[np.uint8], media_s: float, view: View, *, corrupt: bool) -> bool:
         """Take the next picture, uint8 [H, W, 3]; return whether it is still: nothing new since the engine looked.

@@ -28,6 +28,7 @@ from stream.ingest.decoder_process import DecoderProcess
 from stream.ingest.source_state import (
     FrameMeta,
     ReadyFrame,
+    RecordingPosition,
     SourceMessage,
     SourceState,
     SourceStatus,
@@ -101,12 +102,15 @@ class SourceSupervisor:
 
     # What callers use.
 
-    def add(self, settings: SourceSettings) -> None:
-        """Start a source. Raises InputError when its id is in use."""
+    def add(self, settings: SourceSettings, resume: RecordingPosition | None = None) -> None:
+        """Start a source; with `resume` a recording goes on where an earlier run was.
+
+        Raises InputError when its id is in use.
+        """
         with self._changed:
             if settings.id in self._states:
                 raise InputError(f"source id {settings.id!r} is in use; remove that source first or take another id")
-            self._states[settings.id] = SourceState(settings, self._started_s)
+            self._states[settings.id] = SourceState(settings, self._started_s, resume)
             self._notify()
         self._wake()
 

@@ -1,95 +1,51 @@
-"""Recorded videos through the pipeline, one after the other; a killed job goes on where it was."""
+"""Recorded videos through the pipeline, several at once; a killed job goes on where it was."""
 
 from __future__ import annotations
 
+import queue
 import threading
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING
 
 from hoiclip.errors import HoistreamError, InputError
-from hoiclip.types import Canvas
-from stream.decode.sources import SourceSettings
 from stream.events.schema import Event
-from stream.ingest.batcher import FrameBatcher
-from stream.ingest.coverage import Coverage
+from stream.ingest.batcher import Batch, FrameBatcher, FrameMeta
+from stream.ingest.source_state import SourceMessage
 from stream.ingest.supervisor import SourceSupervisor
+from stream.recordings.admission import Admission
+from stream.recordings.job_types import (
+    BatchSettings,
+    Progress,
+    ProgressWatcher,
+    ResultWatcher,
+    Stage,
+    VideoResult,
+    VideoState,
+)
 from stream.recordings.media import Video
-from stream.recordings.results import Receipt, ResultPaths, finished, write_results
-from stream.run.config import EngineConfig
+from stream.recordings.results import ResultPaths, finished, write_results
+from stream.recordings.video_task import VideoTask, Watched, source_of
 from stream.run.content import content_hash
 from stream.run.engines import EngineFactory, engine_pool
 from stream.run.identity import RunIdentity
 from stream.run.inference import EnginePool
 from stream.run.pipeline import Pipeline, StageTimes
-from stream.run.source_run import Head, SourceRun, source_tracker
-from stream.track.settings import TrackerSettings
-from stream.zones.layout import Layout
+from stream.run.source_run import Head, SourceRun
 
 if TYPE_CHECKING:
     from hoiclip.loaded import LoadedModel
-    from stream.recordings.render import View
 
-Stage = Literal["reading", "watching", "drawing"]
-VideoState = Literal["done", "failed", "skipped", "stopped", "waiting"]
-
-
-class Progress(NamedTuple):
-    """How far a video is."""
-
-    video: Video
-    stage: Stage  # "reading" its bytes for the hash, "watching" its frames, "drawing" the annotated video
-    done: float  # seconds of media; bytes while reading
-    total: float  # the same for all of it; 0 where that is unknown
-
-
-@dataclass(frozen=True)
-class BatchSettings:
-    """What decides a job's events, and what it leaves beside them."""
-
-    canvases: tuple[Canvas, ...]
-    engine: EngineConfig
-    tracker: TrackerSettings
-    target_fps: float | None = 8.0
-    annotated: bool = False
-    layout: Layout = field(default_factory=Layout)  # of every video: zones, lines, masks
-    max_still_s: float = 0.0  # a picture in which nothing changes is not looked at again for so long
-
-
-@dataclass(frozen=True)
-class VideoResult:
-    """How one video ended."""
-
-    video: Video
-    state: VideoState  # "skipped": an earlier run finished it, whose numbers these are; "waiting": its turn never came
-    detail: str = ""  # one line where it failed
-    frames: int = 0
-    dropped: int = 0
-    events: int = 0
-    seconds: float = 0.0  # wall
-
-
-@dataclass(frozen=True)
-class _Watched:
-    """What one pass over a video gave."""
-
-    events: list[Event]
-    views: list[View]
-    frames: int
-    length_s: float
-    coverage: Coverage
-    failed: str | None
-    is_whole: bool  # False when it was stopped before the end
+__all__ = ["BatchJob", "BatchSettings", "Progress", "Stage", "VideoResult", "VideoState"]
 
 
 class BatchJob:
-    """Process videos into `out`; engines stay open from one video to the next.
+    """Process videos into `out`: several are read at once, their frames share one engine's batches.
 
+    What it leaves of each video is what a job that does one after the other leaves; only `seconds` in receipts differ.
     `sink`, where given, gets every event as it happens, beside the files; `own_engine` opens engines in the place of
-    the one that the settings name.
+    the one that the settings name; `jobs` says how many videos are read at once, in the place of as many as keep the
+    engine full.
     """
 
     def __init__(
@@ -100,19 +56,19 @@ class BatchJob:
         out: Path,
         sink: Callable[[Event], object] | None = None,
         own_engine: EngineFactory | None = None,
+        *,
+        jobs: int | None = None,
     ) -> None:
         self._loaded, self._head, self._settings, self._out, self._sink = loaded, head, settings, out, sink
-        self._own_engine = own_engine
+        self._own_engine, self._jobs = own_engine, jobs
         self.times = StageTimes()
 
     def run(
-        self,
-        videos: Sequence[Video],
-        stop: threading.Event,
-        progress: Callable[[Progress], None],
-        done: Callable[[VideoResult], None],
+        self, videos: Sequence[Video], stop: threading.Event, progress: ProgressWatcher, done: ResultWatcher
     ) -> list[VideoResult]:
-        """Process each video until `stop` is set; return a result for each, in order.
+        """Process the videos until `stop` is set; return a result for each, in order.
+
+        `progress` and `done` are called from several threads, one call at a time.
 
         Raises InputError when `out` cannot be made, HoistreamError when results cannot be written: the other videos'
         would share their fate.
@@ -121,42 +77,226 @@ class BatchJob:
             self._out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"{self._out}: cannot be made: {error.strerror}; give a folder that can") from error
-        results = []
         with engine_pool(self._loaded, self._settings.engine, self._own_engine) as engines:
-            for video in videos:
-                if stop.is_set():
-                    results.append(VideoResult(video, "waiting"))
-                    continue
-                result = self._process(video, engines, stop, progress)
-                results.append(result)
-                done(result)
-        return results
+            work = _Work(self._head, self._settings, self._out, self._sink, Admission(self._jobs), stop)
+            telling = _Telling(progress, done)
+            try:
+                work.run(videos, engines, telling)
+            finally:
+                self.times.merge(work.times)
+        return [telling.results.get(video.name, VideoResult(video, "waiting")) for video in videos]
 
-    def _process(
-        self, video: Video, engines: EnginePool, stop: threading.Event, progress: Callable[[Progress], None]
-    ) -> VideoResult:
-        annotated, paths = self._settings.annotated, ResultPaths.of(self._out, video.name)
+
+class _Telling:
+    """What the job's threads say to its caller, one at a time."""
+
+    def __init__(self, progress: ProgressWatcher, done: ResultWatcher) -> None:
+        self._progress, self._done = progress, done
+        self._lock = threading.Lock()
+        self.results: dict[str, VideoResult] = {}  # by the video's name
+
+    def progress(self, step: Progress) -> None:
+        """Tell how far a video is."""
+        with self._lock:
+            self._progress(step)
+
+    def done(self, result: VideoResult) -> None:
+        """Keep and tell how a video ended."""
+        with self._lock:
+            self.results[result.video.name] = result
+            self._done(result)
+
+
+class _Work:
+    """Three threads and the engine's: one begins videos, one (the caller's) tracks their frames, one writes results.
+
+    Places bound the videos under way, and the queue those that wait to be written. What one thread fails with ends the
+    job and is raised from `run`.
+    """
+
+    def __init__(
+        self,
+        head: Head,
+        settings: BatchSettings,
+        out: Path,
+        sink: Callable[[Event], object] | None,
+        places: Admission,
+        stop: threading.Event,
+    ) -> None:
+        self._head, self._settings, self._out, self._sink = head, settings, out, sink
+        self._places, self._stop = places, stop
+        self._halt = threading.Event()  # a thread failed, or the pipeline is through
+        self._all_begun = threading.Event()
+        self._error: BaseException | None = None
+        self._tasks: dict[str, VideoTask] = {}  # under way, by the video's name
+        self._runs: dict[str, SourceRun] = {}  # of the same
+        self._to_write: queue.Queue[Watched | None] = queue.Queue(places.most)
+        self.times = StageTimes()
+
+    def run(self, videos: Sequence[Video], engines: EnginePool, telling: _Telling) -> None:
+        """Process the videos; `telling.results` then has one of each that was begun."""
+        settings = self._settings
+        engine_name = engines.name(settings.canvases[0])  # before the inference thread has the engines
+        with SourceSupervisor() as supervisor:
+            batcher = _JobBatcher(self, supervisor, settings.engine.max_batch, settings.engine.max_wait_ms / 1000)
+            pipeline = Pipeline(
+                batcher=batcher,
+                engines=engines,
+                sources=self._runs,
+                publish=self._publish,
+                on_message=lambda message: self._heard(message, supervisor, engines),
+                on_frame=lambda meta: self._saw(meta, pipeline, telling),
+            )
+            self.times = pipeline.times
+            begin = threading.Thread(
+                target=self._guarded, args=(self._begin_all, videos, engine_name, supervisor, telling), name="begin"
+            )
+            write = threading.Thread(target=self._guarded, args=(self._write_all, telling), name="write")
+            begin.start()
+            write.start()
+            try:
+                pipeline.run(self._stop)
+            finally:
+                self._halt.set()
+                begin.join()
+                self._put(None, write.is_alive)
+                write.join()
+        self.raise_error()
+        for task in self._tasks.values():
+            telling.done(VideoResult(task.video, "stopped", "stopped before its end; run the same command to do it"))
+
+    @property
+    def all_begun(self) -> bool:
+        """Whether no further video will come."""
+        return self._all_begun.is_set()
+
+    def raise_error(self) -> None:
+        """Raise what one of the job's own threads failed with."""
+        if self._error is not None:
+            raise self._error
+
+    def _guarded(self, work: Callable[..., None], *arguments: object) -> None:
         try:
-            identity = self._identity(video, engines, progress)
+            work(*arguments)
+        except BaseException as error:
+            self._error = self._error or error
+            self._halt.set()
+
+    # The thread that begins videos.
+
+    def _begin_all(
+        self, videos: Sequence[Video], engine_name: str, supervisor: SourceSupervisor, telling: _Telling
+    ) -> None:
+        for video in videos:
+            if not self._places.enter(self._stop, self._halt):
+                return
+            result = self._begin(video, engine_name, supervisor, telling)
+            if result is not None:
+                self._places.leave()
+                telling.done(result)
+        self._all_begun.set()
+
+    def _begin(
+        self, video: Video, engine_name: str, supervisor: SourceSupervisor, telling: _Telling
+    ) -> VideoResult | None:
+        """Start a video; or return how it ended, where there is nothing to watch."""
+        settings = self._settings
+        try:
+            content = self._content(video, telling)
         except InputError as error:
             return VideoResult(video, "failed", str(error))
-        before = finished(paths, identity.run_id, annotated=annotated)
+        if content is None:
+            return VideoResult(video, "stopped", "stopped before its end; run the same command to do it")
+        identity = RunIdentity.of(
+            content,
+            self._head,
+            engine=engine_name,
+            canvases=settings.canvases,
+            target_fps=settings.target_fps,
+            max_still_s=settings.max_still_s,
+            tracker=settings.tracker,
+            layout=settings.layout,
+        )
+        before = finished(ResultPaths.of(self._out, video.name), identity.run_id, annotated=settings.annotated)
         if before is not None:
             return VideoResult(video, "skipped", "", before.frames, before.dropped, before.events, before.seconds)
-        started = time.monotonic()
-        watched = self._watch(video, identity.run_id, engines, stop, progress)
-        if not watched.is_whole:
-            return VideoResult(video, "stopped", "stopped before its end; run the same command to do it")
-        receipt = self._receipt(video, identity, watched, engines, time.monotonic() - started)
-        if watched.failed is None or watched.events:
+        task = VideoTask(video, identity, self._head, settings, self._sink)
+        self._tasks[video.name], self._runs[video.name] = task, task.run
+        supervisor.add(source_of(video, settings))
+        return None
+
+    def _content(self, video: Video, telling: _Telling) -> str | None:
+        """Return the hash of all of a video, unless the job is stopped meanwhile."""
+        size = video.path.stat().st_size if video.path.exists() else 0
+        read = 0
+
+        def seen(count: int) -> None:
+            nonlocal read
+            read += count
+            telling.progress(Progress(video, "reading", read, size))
+            if self._stop.is_set() or self._halt.is_set():
+                raise _StoppedError
+
+        try:
+            return content_hash(video.path, seen)
+        except _StoppedError:
+            return None
+
+    # The pipeline's thread.
+
+    def _publish(self, event: Event) -> None:
+        self._tasks[event.source_id].publish(event)
+
+    def _saw(self, meta: FrameMeta, pipeline: Pipeline, telling: _Telling) -> None:
+        task = self._tasks[meta.source_id]
+        task.frame(meta)
+        self._places.note(pipeline.times.seconds["wait for frames"])
+        telling.progress(Progress(task.video, "watching", meta.pts_s, task.length_s, task.run.frames))
+
+    def _heard(self, message: SourceMessage, supervisor: SourceSupervisor, engines: EnginePool) -> None:
+        task = self._tasks.get(message.source_id)
+        if task is None:
+            return
+        if message.kind == "opened":
+            task.opened(message.facts.get("duration_s"))
+        elif message.kind in ("ended", "failed"):
+            failed = message.detail if message.kind == "failed" else None
+            del self._tasks[message.source_id], self._runs[message.source_id]
+            watched = task.watched(supervisor.remove(message.source_id), failed, engines.name)
+            self._places.leave()
+            self._put(watched, lambda: self._error is None)
+
+    def _put(self, watched: Watched | None, is_read: Callable[[], bool]) -> None:
+        """Hand a video to the thread that writes; None is the last. Given up when nobody reads any more."""
+        while is_read():
             try:
-                if annotated and watched.views:
+                self._to_write.put(watched, timeout=0.1)
+            except queue.Full:
+                continue
+            return
+
+    # The thread that writes results.
+
+    def _write_all(self, telling: _Telling) -> None:
+        while (watched := self._to_write.get()) is not None:
+            telling.done(self._write(watched, telling))
+
+    def _write(self, watched: Watched, telling: _Telling) -> VideoResult:
+        video, receipt = watched.video, watched.receipt
+        paths = ResultPaths.of(self._out, video.name)
+        if receipt.failed is None or watched.events:
+            try:
+                if self._settings.annotated and watched.views:
                     from stream.recordings.render import render_annotated  # brings PyAV
 
-                    draw = partial(_draw_progress, progress, video, watched.length_s)
+                    source = source_of(video, self._settings)
+
+                    def drawn(done_s: float) -> None:
+                        telling.progress(Progress(video, "drawing", done_s, receipt.length_s, receipt.frames))
+
                     layout = self._settings.layout
                     if not render_annotated(
-                        self._source(video), paths.annotated, watched.views, stop, layout=layout, progress=draw
+                        source, paths.annotated, watched.views, self._stop, layout=layout, progress=drawn
                     ):
                         return VideoResult(video, "stopped", "stopped while drawing; run the same command to do it")
                 write_results(paths, watched.events, title=video.path.name, receipt=receipt)
@@ -166,110 +306,32 @@ class BatchJob:
                 ) from error
         return VideoResult(
             video,
-            "done" if watched.failed is None else "failed",
-            watched.failed or "",
-            watched.frames,
+            "done" if receipt.failed is None else "failed",
+            receipt.failed or "",
+            receipt.frames,
             receipt.dropped,
-            len(watched.events),
+            receipt.events,
             receipt.seconds,
         )
 
-    def _source(self, video: Video) -> SourceSettings:
-        settings = self._settings
-        return SourceSettings(
-            id=video.name,
-            url=str(video.path),
-            kind="file",
-            canvases=settings.canvases,
-            target_fps=settings.target_fps,
-            max_still_s=settings.max_still_s,
-        )
 
-    def _identity(self, video: Video, engines: EnginePool, progress: Callable[[Progress], None]) -> RunIdentity:
-        """Return what decides the events; reads all of the video, unless its hash is known."""
-        size = video.path.stat().st_size if video.path.exists() else 0
-        read = 0
+class _JobBatcher(FrameBatcher):
+    """Batches that end when the last video was begun and is over, or with the error of a thread of the job."""
 
-        def seen(count: int) -> None:
-            nonlocal read
-            read += count
-            progress(Progress(video, "reading", read, size))
+    def __init__(self, work: _Work, supervisor: SourceSupervisor, max_batch: int, max_wait_s: float) -> None:
+        super().__init__(supervisor, max_batch, max_wait_s)
+        self._work = work
 
-        settings = self._settings
-        return RunIdentity.of(
-            content_hash(video.path, seen),
-            self._head,
-            engine=engines.name(settings.canvases[0]),
-            canvases=settings.canvases,
-            target_fps=settings.target_fps,
-            max_still_s=settings.max_still_s,
-            tracker=settings.tracker,
-            layout=settings.layout,
-        )
+    @property
+    def finished(self) -> bool:
+        """Whether no source can bring anything more, and no source will be added."""
+        return self._work.all_begun and super().finished
 
-    def _watch(
-        self,
-        video: Video,
-        run_id: str,
-        engines: EnginePool,
-        stop: threading.Event,
-        progress: Callable[[Progress], None],
-    ) -> _Watched:
-        settings = self._settings
-        events: list[Event] = []
-        views: list[View] = []
-        length_s = 0.0  # as the file says
-
-        def heard(declared_s: object) -> None:
-            nonlocal length_s
-            length_s = float(declared_s) if isinstance(declared_s, int | float) else length_s
-
-        def publish(event: Event) -> None:
-            events.append(event)
-            if self._sink is not None:
-                self._sink(event)
-
-        tracker = source_tracker(video.name, self._head.classifier, settings.tracker)
-        on_pairs = (lambda *view: views.append(view)) if settings.annotated else None
-        run = SourceRun(video.name, run_id, self._head, tracker, on_pairs, layout=settings.layout)
-        with SourceSupervisor([self._source(video)]) as supervisor:
-            pipeline = Pipeline(
-                batcher=FrameBatcher(supervisor, settings.engine.max_batch, settings.engine.max_wait_ms / 1000),
-                engines=engines,
-                sources={video.name: run},
-                publish=publish,
-                on_message=lambda message: heard(message.facts.get("duration_s")),
-                on_frame=lambda meta: progress(Progress(video, "watching", meta.pts_s, length_s)),
-            )
-            report = pipeline.run(stop)[video.name]
-            coverage = supervisor.coverage()[video.name]
-        self.times.merge(pipeline.times)
-        is_whole = pipeline.finished or not stop.is_set()
-        return _Watched(events, views, run.frames, max(run.last_s, length_s), coverage, report.failed, is_whole)
-
-    def _receipt(
-        self, video: Video, identity: RunIdentity, watched: _Watched, engines: EnginePool, seconds: float
-    ) -> Receipt:
-        coverage = watched.coverage
-        return Receipt(
-            job=identity.run_id if watched.failed is None else None,
-            identity=identity.record(),
-            video=str(video.path),
-            frames=watched.frames,
-            dropped=sum(coverage.dropped.values()),
-            length_s=round(watched.length_s, 3),
-            events=len(watched.events),
-            failed=watched.failed,
-            coverage={
-                "still": coverage.still,
-                "seen": round(coverage.seen, 4),
-                "blind_s": round(coverage.blind_s, 3),
-                "gaps": coverage.num_gaps,
-            },
-            engines=engines.names,
-            seconds=round(seconds, 3),
-        )
+    def collect(self, timeout_s: float) -> Batch | SourceMessage | None:
+        """Return the next batch or message, as `FrameBatcher` does."""
+        self._work.raise_error()
+        return super().collect(timeout_s)
 
 
-def _draw_progress(progress: Callable[[Progress], None], video: Video, length_s: float, done_s: float) -> None:
-    progress(Progress(video, "drawing", done_s, length_s))
+class _StoppedError(Exception):
+    """Reading was stopped."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from hoiclip.errors import HoistreamError
 from hoiclip.files import write_whole
-from stream.recordings.batch_job import VideoResult
+from stream.recordings.job_types import VideoResult
 
 
 def summary_rows(results: Sequence[VideoResult]) -> list[dict[str, Any]]:

@@ -34,6 +34,14 @@ class InteractionEvents:
         self._zones = zones
         self._open: dict[tuple[int, int], InteractionEvent] = {}  # by pair and interaction
 
+    def saved(self) -> list[Any]:
+        """Return the open interactions' events, ready for JSON."""
+        return [[*key, event.model_dump(mode="json")] for key, event in self._open.items()]
+
+    def restore(self, saved: list[Any]) -> None:
+        """Go on from what `saved` returned. Raises ValueError."""
+        self._open = {(int(pair), int(k)): InteractionEvent.model_validate(event) for pair, k, event in saved}
+
     def event(
         self, transition: Transition, size_hw: tuple[int, int], capture_time: datetime | None
     ) -> InteractionEvent:

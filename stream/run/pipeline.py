@@ -71,7 +71,7 @@ class Pipeline:
         *,
         batcher: FrameBatcher,
         engines: EnginePool,
-        sources: Mapping[str, SourceRun],
+        sources: Mapping[str, SourceRun],  # may get more and lose some meanwhile
         publish: Callable[[Event], object],
         metrics: Metrics | None = None,
         times: StageTimes | None = None,
@@ -112,7 +112,7 @@ class Pipeline:
                     self._message(item)
                 if self._work.empty():
                     self._end_unseen()
-            for run in self._sources.values():  # whatever did not end by itself ends with the pipeline
+            for run in list(self._sources.values()):  # whatever did not end by itself ends with the pipeline
                 self._emit(run, run.finish("stopped"))
         finally:
             self._halt.set()

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from stream.ingest.coverage import CoverageGap
 from stream.ingest.source_state import SourceMessage
 from stream.run.interaction_events import InteractionEvents
 from stream.track.cuts import CutDetector
+from stream.track.saved import Arrays, part, prefixed
 from stream.track.settings import TrackerSettings
 from stream.track.tracker import PairTracker
 from stream.track.transitions import PairView, Transition
@@ -48,6 +50,13 @@ class Head:
         boxes = np.zeros((0, 4), np.float32)
         scores = np.zeros((0, len(self.classifier)), np.float32)
         return PairDetections(boxes, boxes, np.zeros(0, np.int64), np.zeros(0, np.float32), scores)
+
+
+class SavedRun(NamedTuple):
+    """A recording's run after one of its frames."""
+
+    record: dict[str, Any]  # ready for JSON
+    arrays: Arrays
 
 
 @dataclass
@@ -110,6 +119,36 @@ class SourceRun:
         events += self._interactions.changed(changes, views, meta.pts_s, self._size_hw, self._capture_time(meta.pts_s))
         self._zones.forget_old(meta.pts_s)
         return events
+
+    def saved(self) -> SavedRun:
+        """Return all that later frames of a recording depend on; its arrays are this run's own: write them at once."""
+        record = {
+            "frames": self.frames,
+            "last_s": self.last_s,
+            "seq": self._numbers.seq,
+            "size_hw": list(self._size_hw),
+            "open": self._interactions.saved(),
+            "zones": self._zones.saved() if self._zones is not None else None,
+        }
+        arrays = {**prefixed("tracker", self.tracker.saved()), **prefixed("cuts", self._cuts.saved())}
+        if self._last is not None:
+            arrays |= prefixed("last", vars(self._last))
+        return SavedRun(record, arrays)
+
+    def restore(self, saved: SavedRun) -> None:
+        """Go on from what `saved` of a run with the same identity returned. Raises KeyError, TypeError, ValueError."""
+        record = saved.record
+        self.frames, self.last_s = int(record["frames"]), float(record["last_s"])
+        self._numbers.seq = int(record["seq"])
+        height, width = record["size_hw"]
+        self._size_hw = int(height), int(width)
+        self._interactions.restore(record["open"])
+        if self._zones is not None:
+            self._zones.restore(record["zones"])
+        self.tracker.restore(part("tracker", saved.arrays))
+        self._cuts.restore(part("cuts", saved.arrays))
+        last = part("last", saved.arrays)
+        self._last = PairDetections(**last) if last else None
 
     def changed(self, message: SourceMessage) -> list[Event]:
         """Return the event of a source that is something else from here on; none where its state stays the same."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from stream.track.saved import Arrays
 
 ROWS, COLUMNS = 16, 28
 MIN_CONTRAST = 6.0  # standard deviation in grey levels; a black, covered or overexposed picture shows no view at all
@@ -21,6 +24,14 @@ class CutDetector:
 
     def __init__(self) -> None:
         self._before: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
+
+    def saved(self) -> dict[str, NDArray[Any]]:
+        """Return the state; see `stream.track.saved`."""
+        return {} if self._before is None else {"shapes": self._before[0], "edges": self._before[1]}
+
+    def restore(self, arrays: Arrays) -> None:
+        """Go on from what `saved` returned."""
+        self._before = (arrays["shapes"], arrays["edges"]) if arrays else None
 
     def observe(self, picture: NDArray[np.uint8]) -> bool:
         """Take the next frame, uint8 [H, W, 3] (RGB); return whether it shows another view than the last one did.

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from stream.track.boxes import Corners
+from stream.track.saved import Arrays
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -29,6 +32,17 @@ class BoxTracks:
         self.ids: Ints = np.zeros(0, np.int64)  # to show: humans 1, 2, …, objects 1, 2, …; never given out twice
         self.labels: Ints = np.zeros(0, np.int64)
         self._state = np.zeros((7, 0))  # box xyxy in pixels as last seen, velocity in pixels/s, seen at s
+
+    def saved(self) -> dict[str, NDArray[Any]]:
+        """Return the state; see `stream.track.saved`."""
+        next_ids = np.array([self._next_ids[True], self._next_ids[False]], np.int64)
+        return {"next_ids": next_ids, "ids": self.ids, "labels": self.labels, "state": self._state}
+
+    def restore(self, arrays: Arrays) -> None:
+        """Go on from what `saved` returned."""
+        humans, objects = arrays["next_ids"].tolist()
+        self._next_ids = {True: humans, False: objects}
+        self.ids, self.labels, self._state = arrays["ids"], arrays["labels"], arrays["state"]
 
     def __len__(self) -> int:
         return len(self.ids)

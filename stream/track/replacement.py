@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.track.saved import Arrays, as_optional, optional
+
 CONFIRM_S = 0.4  # everybody new for so long: the camera was moved or the film was cut
 MIN_HUMANS = 2  # one may just have been missed while another came
 
@@ -32,3 +39,13 @@ class ReplacementDetector:
             self._since_s = None
             return self._gone
         return frozenset()
+
+    def saved(self) -> dict[str, NDArray[Any]]:
+        """Return the state; see `stream.track.saved`."""
+        last, gone = (np.array(sorted(ids), np.int64) for ids in (self._last, self._gone))
+        return {"last": last, "gone": gone, "since_s": optional(self._since_s)}
+
+    def restore(self, arrays: Arrays) -> None:
+        """Go on from what `saved` returned."""
+        self._last, self._gone = frozenset(arrays["last"].tolist()), frozenset(arrays["gone"].tolist())
+        self._since_s = as_optional(arrays["since_s"])

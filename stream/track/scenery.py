@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from stream.track.boxes import box_distance, to_corners
 from stream.track.pairs import PairTable
+from stream.track.saved import Arrays
 
 STILL_SHIFT = 0.06  # of the human's size: less is a detector's jitter
 SAME_PLACE_IOU = 0.7
@@ -52,6 +55,14 @@ class SceneryPlaces:
             places = np.flatnonzero(is_same[row])
             pairs.is_muted[row] |= self._is_muted[places].any(axis=0)
             pairs.anchors[row] = self._boxes[places[-1]]
+
+    def saved(self) -> dict[str, NDArray[Any]]:
+        """Return the state; see `stream.track.saved`."""
+        return {"boxes": self._boxes, "is_muted": self._is_muted}
+
+    def restore(self, arrays: Arrays) -> None:
+        """Go on from what `saved` returned."""
+        self._boxes, self._is_muted = arrays["boxes"], arrays["is_muted"]
 
     def forget(self) -> None:
         """Forget all places: another view begins."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from stream.track.matching import KnownPairs
 from stream.track.motion import BoxTracks
 from stream.track.pairs import PairTable
 from stream.track.replacement import ReplacementDetector
+from stream.track.saved import Arrays, as_optional, optional, part, prefixed
 from stream.track.scenery import SceneryPlaces, watch_movement
 from stream.track.scores import smooth, smoothing_gain, with_evidence
 from stream.track.settings import TrackerSettings
@@ -111,6 +112,28 @@ class PairTracker:
     def snapshot(self) -> list[PairView]:
         """Return the pairs seen in the last frame and those with an open interaction, by pair id."""
         return self._reporter.views(self._pairs, self._episodes)
+
+    def saved(self) -> dict[str, NDArray[Any]]:
+        """Return all that later frames depend on, as named arrays that are the tracker's own: write them at once."""
+        return {
+            "last_s": optional(self._last_s),
+            "next_pair_id": np.array([self._next_pair_id], np.int64),
+            **prefixed("tracks", self._tracks.saved()),
+            **prefixed("pairs", self._pairs._asdict()),
+            **prefixed("episodes", self._episodes._asdict()),
+            **prefixed("scenery", self._scenery.saved()),
+            **prefixed("replacement", self._replacement.saved()),
+        }
+
+    def restore(self, arrays: Arrays) -> None:
+        """Go on from what `saved` of a tracker with equal names and settings returned. Raises KeyError, ValueError."""
+        self._last_s = as_optional(arrays["last_s"])
+        self._next_pair_id = int(arrays["next_pair_id"][0])
+        self._tracks.restore(part("tracks", arrays))
+        self._pairs = PairTable(**part("pairs", arrays))
+        self._episodes = Episodes(**part("episodes", arrays))
+        self._scenery.restore(part("scenery", arrays))
+        self._replacement.restore(part("replacement", arrays))
 
     # -- one frame -----------------------------------------------------------------------------------------------
 

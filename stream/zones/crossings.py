@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -30,6 +30,14 @@ class Crossings:
     def __init__(self, lines: Sequence[Line]) -> None:
         self._lines = tuple(lines)
         self._sure: dict[tuple[int, int], tuple[bool, Point]] = {}  # by pair and line: on its right, and where
+
+    def saved(self) -> list[Any]:
+        """Return where all pairs were, ready for JSON."""
+        return [[*key, is_right, *place] for key, (is_right, place) in self._sure.items()]
+
+    def restore(self, saved: list[Any]) -> None:
+        """Go on from what `saved` for the same lines returned."""
+        self._sure = {(pair, line): (is_right, (x, y)) for pair, line, is_right, x, y in saved}
 
     def update(
         self, pair_ids: Sequence[int], feet: Points, centres: Points, size_hw: tuple[int, int]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -66,6 +66,17 @@ class Presence:
             if entered or left:
                 moves.append(Move(pair_id, tuple(entered), tuple(left)))
         return moves
+
+    def saved(self) -> list[Any]:
+        """Return where all pairs are and were, ready for JSON."""
+        return [[pair_id, [asdict(place) for place in places]] for pair_id, places in self._places.items()]
+
+    def restore(self, saved: list[Any]) -> None:
+        """Go on from what `saved` for the same zones returned."""
+        self._places = {
+            pair_id: [_Place(**{**place, "stays": [_Stay(**stay) for stay in place["stays"]]}) for place in places]
+            for pair_id, places in saved
+        }
 
     def _is_inside(self, zone: Zone, index: int, feet: Points, centres: Points) -> Bools:
         polygon = self._polygons[index]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -57,6 +57,22 @@ class ZoneWatch:
         crossings = self._crossings.update(ids, standing, objects, size_hw)
         self._seen_s |= dict.fromkeys(ids, t_s)
         return Changes(moves, crossings)
+
+    def saved(self) -> dict[str, Any]:
+        """Return all that later frames depend on, ready for JSON."""
+        return {
+            "presence": self._presence.saved(),
+            "crossings": self._crossings.saved(),
+            "counts": [[*key, count] for key, count in self._counts.items()],
+            "seen_s": list(self._seen_s.items()),
+        }
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Go on from what `saved` of a watch over the same layout returned."""
+        self._presence.restore(saved["presence"])
+        self._crossings.restore(saved["crossings"])
+        self._counts = Counter({(line, way, interaction): count for line, way, interaction, count in saved["counts"]})
+        self._seen_s = dict(saved["seen_s"])
 
     def zones_of(self, pair_id: int) -> tuple[str, ...]:
         """Return the zones that a pair is in."""

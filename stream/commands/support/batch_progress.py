@@ -1,46 +1,54 @@
-"""How far a batch job is: a bar on a terminal and in a notebook, plain lines elsewhere; on stderr."""
+"""How far a batch job is: bars on a terminal and in a notebook, plain lines elsewhere; on stderr."""
 
 from __future__ import annotations
 
 import importlib
 import sys
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Protocol, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 
-from stream.recordings.batch_job import Progress as Step
-from stream.recordings.batch_job import VideoResult
+from stream.commands.support.job_meter import Bar, JobMeter
+from stream.recordings.job_types import Progress as Step
+from stream.recordings.job_types import VideoResult
+from stream.recordings.media import Video
 
 _PLAIN_EVERY_S = 10.0
-_NOTEBOOK_EVERY_S = 0.2
+_SHOWN_EVERY_S = 0.2
 _NOTEBOOK_WIDTH = 40
 
 
 class BatchProgress:
-    """A bar for the video at hand, and a line for each one that is done. A context manager."""
+    """A bar for each video under way and one for all of them; a line for each one that is over. A context manager.
 
-    def __init__(self, videos: int) -> None:
-        self._videos, self._done = videos, 0
+    Its methods are called one at a time, from any thread.
+    """
+
+    def __init__(self, videos: Sequence[Video]) -> None:
+        self._meter = JobMeter(videos)
         self._view = _view()
+        self._shown_s = float("-inf")
 
     def progress(self, step: Step) -> None:
         """Show how far a video is."""
-        label = f"[{self._done + 1}/{self._videos}] {step.video.path.name}"
-        if step.stage == "reading":
-            self._view.update(f"{label}: reading", step.done / 2**20, step.total / 2**20, "MiB")
-        else:
-            self._view.update(f"{label}: drawing" if step.stage == "drawing" else label, step.done, step.total, "s")
+        self._meter.note(step)
+        now_s = time.monotonic()
+        if now_s - self._shown_s >= _SHOWN_EVERY_S:
+            self._shown_s = now_s
+            self._view.show(self._meter.bars(), self._meter.whole())
 
     def done(self, result: VideoResult) -> None:
         """Say how a video ended."""
-        self._done += 1
+        self._meter.over(result)
         rate = f", {result.frames / result.seconds:.1f} frames/s" if result.seconds and result.state == "done" else ""
         text = result.detail or f"{result.frames} frames, {result.events} events{rate}"
         failed = result.state == "failed"  # its text names the file
         self._view.line(f"failed: {text}" if failed else f"{result.state}: {result.video.path.name}: {text}")
+        self._view.show(self._meter.bars(), self._meter.whole())
 
     def __enter__(self) -> Self:
         self._view.start()
@@ -57,7 +65,7 @@ class _View(Protocol):
 
     def start(self) -> None: ...
 
-    def update(self, label: str, done: float, total: float, unit: str) -> None: ...
+    def show(self, bars: Sequence[Bar], whole: Bar) -> None: ...
 
     def line(self, text: str) -> None: ...
 
@@ -77,57 +85,65 @@ def _in_notebook() -> bool:
 
 
 class _Terminal:
-    """A bar that moves."""
+    """Bars that move: all videos first, then each that is under way."""
 
     def __init__(self) -> None:
         columns = TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn()
-        self._bar = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True))
-        self._task = self._bar.add_task("", total=None)
+        self._bars = Progress(*columns, TextColumn("{task.fields[note]}", markup=False), console=Console(stderr=True))
+        self._whole = self._bars.add_task("", total=None, note="")
+        self._tasks: list[TaskID] = []
 
     def start(self) -> None:
-        self._bar.start()
+        self._bars.start()
 
-    def update(self, label: str, done: float, total: float, unit: str) -> None:
-        self._bar.update(self._task, description=label, completed=done, total=total or None)
+    def show(self, bars: Sequence[Bar], whole: Bar) -> None:
+        while len(self._tasks) < len(bars):
+            self._tasks.append(self._bars.add_task("", total=None, note=""))
+        while len(self._tasks) > len(bars):
+            self._bars.remove_task(self._tasks.pop())
+        for task, bar in zip([self._whole, *self._tasks], [whole, *bars], strict=True):
+            total = None if bar.part is None else 1.0
+            self._bars.update(task, description=bar.label, completed=bar.part or 0.0, total=total, note=bar.note)
 
     def line(self, text: str) -> None:
-        self._bar.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        self._bars.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def stop(self) -> None:
-        self._bar.stop()
+        self._bars.stop()
 
 
 class _Notebook:
-    """A bar under the cell, by the kernel's own means: widgets are not needed."""
+    """Bars under the cell, by the kernel's own means: widgets are not needed."""
 
     def __init__(self) -> None:
         self._kernel: Any = importlib.import_module("IPython.display")
         self._shown: Any = None  # a handle whose text is replaced
         self._lines: list[str] = []
-        self._bar = ""
-        self._drawn_s = 0.0
+        self._bars: list[str] = []
 
     def start(self) -> None:
         self._shown = self._kernel.display(self._kernel.Pretty(" "), display_id=True)
 
-    def update(self, label: str, done: float, total: float, unit: str) -> None:
-        filled = round(_NOTEBOOK_WIDTH * min(done / total, 1.0)) if total else 0
-        share = f"{done / total:4.0%}" if total else f"{done:.0f} {unit}"
-        self._bar = f"{label} {'━' * filled}{'╌' * (_NOTEBOOK_WIDTH - filled)} {share}"
-        if time.monotonic() - self._drawn_s > _NOTEBOOK_EVERY_S:
-            self._draw()
+    def show(self, bars: Sequence[Bar], whole: Bar) -> None:
+        self._bars = [self._drawn(bar) for bar in (whole, *bars)]
+        self._draw()
+
+    @staticmethod
+    def _drawn(bar: Bar) -> str:
+        filled = round(_NOTEBOOK_WIDTH * (bar.part or 0.0))
+        share = f"{bar.part:4.0%}" if bar.part is not None else ""
+        return f"{bar.label} {'━' * filled}{'╌' * (_NOTEBOOK_WIDTH - filled)} {share} {bar.note}".rstrip()
 
     def line(self, text: str) -> None:
         self._lines.append(text)
-        self._bar = ""
         self._draw()
 
     def stop(self) -> None:
+        self._bars.clear()
         self._draw()
 
     def _draw(self) -> None:
-        self._drawn_s = time.monotonic()
-        self._shown.update(self._kernel.Pretty("\n".join([*self._lines, *filter(None, [self._bar])])))
+        self._shown.update(self._kernel.Pretty("\n".join([*self._lines, *self._bars])))
 
 
 class _Lines:
@@ -139,10 +155,12 @@ class _Lines:
     def start(self) -> None:
         """Nothing to prepare."""
 
-    def update(self, label: str, done: float, total: float, unit: str) -> None:
+    def show(self, bars: Sequence[Bar], whole: Bar) -> None:
         if time.monotonic() - self._printed_s > _PLAIN_EVERY_S:
             self._printed_s = time.monotonic()
-            self.line(f"{label}: {done:.0f}{f' of {total:.0f}' if total else ''} {unit}")
+            parts = ", ".join(bar.label if bar.part is None else f"{bar.label} {bar.part:.0%}" for bar in bars)
+            numbers = ", ".join(filter(None, [f"{whole.part or 0.0:.0%}", whole.note]))
+            self.line(f"{whole.label}, {numbers}{f'; {parts}' if parts else ''}")
 
     def line(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
-from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,52 +22,7 @@ from stream.decode.nal_units import NalReader
 from stream.decode.packet_decoder import PacketDecoder
 from stream.decode.recording import Recording, read_recording
 from stream.decode.sources import SourceSettings
-
-WIDTH, HEIGHT, FPS = 160, 96, 25
-
-ENCODINGS: dict[str, tuple[str, dict[str, str]]] = {
-    "without B frames": ("libx264", {"g": "50", "bf": "0"}),
-    "B frames": ("libx264", {"g": "50", "bf": "2", "x264-params": "b-pyramid=none"}),
-    "pyramid of B frames": ("libx264", {"g": "50", "bf": "3"}),
-    "short closed groups": ("libx264", {"g": "8", "bf": "2"}),
-    "open groups": ("libx264", {"g": "20", "bf": "3", "x264-params": "open-gop=1"}),
-    "no key frames after the first": ("libx264", {"g": "50", "bf": "0", "x264-params": "intra-refresh=1"}),
-    "interlaced": ("libx264", {"g": "30", "bf": "2", "flags": "+ildct+ilme"}),
-    "HEVC, closed groups": ("libx265", {"x265-params": "log-level=none:open-gop=0:keyint=30:bframes=3"}),
-    "HEVC, open groups": ("libx265", {"x265-params": "log-level=none:open-gop=1:keyint=24:bframes=4"}),
-    "MPEG-4": ("mpeg4", {"g": "25", "bf": "2"}),
-}
-
-
-@pytest.fixture(autouse=True)
-def _log_level() -> Iterator[None]:
-    """As the decoder process sets it: damage is known from what FFmpeg logs."""
-    before = av.logging.get_level()
-    av.logging.set_level(av.logging.ERROR)
-    av.logging.set_skip_repeated(False)
-    yield
-    av.logging.set_level(before)
-
-
-def write(path: Path, encoding: str, seconds: float = 4.0, *, jitter: bool = False) -> Path:
-    """Write a clip of noise that moves, so that every frame is another and predicted from its neighbours."""
-    codec, options = ENCODINGS[encoding]
-    random = np.random.default_rng(0)
-    scene = random.integers(0, 256, (HEIGHT, 3 * WIDTH, 3), dtype=np.uint8)
-    unit = Fraction(1, 1000) if jitter else Fraction(1, FPS)
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=FPS, options=options)
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        stream.codec_context.time_base = unit
-        pts = 0
-        for number in range(round(seconds * FPS)):
-            left = number * 2 % (2 * WIDTH)
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(scene[:, left : left + WIDTH]), format="rgb24")
-            frame.pts, frame.time_base = pts, unit
-            pts += int(random.integers(15, 90)) if jitter else 1
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-    return path
+from tests.support.clips import ENCODINGS, FPS, moving_clip
 
 
 class Seen(NamedTuple):
@@ -90,7 +44,7 @@ def look(path: Path, fps: float | None, **how: Any) -> Seen:
 @pytest.mark.parametrize("suffix", ["mp4", "ts"])
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_the_same_frames_and_pixels_come_whatever_is_left_out(tmp_path: Path, encoding: str, suffix: str) -> None:
-    path = write(tmp_path / f"clip.{suffix}", encoding)
+    path = moving_clip(tmp_path / f"clip.{suffix}", encoding)
     for fps in (1.0, 5.0, 10.0, None):
         everything = look(path, fps, selective=False)
         assert len(everything.frames) == pytest.approx(4 * (fps or FPS), abs=1)
@@ -100,7 +54,7 @@ def test_the_same_frames_and_pixels_come_whatever_is_left_out(tmp_path: Path, en
 
 @pytest.mark.parametrize("encoding", ["B frames", "open groups", "HEVC, open groups"])
 def test_a_recording_of_uneven_rate_is_looked_at_in_the_same_places(tmp_path: Path, encoding: str) -> None:
-    path = write(tmp_path / "clip.mp4", encoding, jitter=True)
+    path = moving_clip(tmp_path / "clip.mp4", encoding, jitter=True)
     for fps in (2.0, 6.0):
         everything = look(path, fps, selective=False)
         assert look(path, fps) == everything
@@ -110,7 +64,7 @@ def test_a_recording_of_uneven_rate_is_looked_at_in_the_same_places(tmp_path: Pa
 
 @pytest.mark.parametrize("encoding", ["without B frames", "B frames", "short closed groups", "HEVC, closed groups"])
 def test_damage_moves_no_frame_and_changes_no_pixel_that_is_not_marked(tmp_path: Path, encoding: str) -> None:
-    whole = write(tmp_path / "whole.ts", encoding).read_bytes()
+    whole = moving_clip(tmp_path / "whole.ts", encoding).read_bytes()
     random = np.random.default_rng(7)
     for number in range(6):
         data = bytearray(whole)
@@ -140,12 +94,12 @@ def test_what_nobody_looks_at_is_not_decoded(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(PacketDecoder, "decode", count)
     for encoding, at_most in (("B frames", 50), ("short closed groups", 35), ("without B frames", 100)):
         decoded.clear()
-        seen = look(write(tmp_path / "clip.mp4", encoding), 2.0)
+        seen = look(moving_clip(tmp_path / "clip.mp4", encoding), 2.0)
         assert (len(seen.frames), len(decoded) <= at_most) == (8, True), (encoding, len(decoded))
 
 
 def test_a_stretch_is_read_from_its_middle_with_the_times_of_the_whole(tmp_path: Path) -> None:
-    path = write(tmp_path / "clip.mp4", "open groups", seconds=6.0)
+    path = moving_clip(tmp_path / "clip.mp4", "open groups", seconds=6.0)
     source = SourceSettings("clip", str(path), "file", (Canvas(32, 48),))
     whole = [(frame.media_s, frame.picture.to_ndarray().tobytes()) for frame in read_recording(source)]
     part = list(read_recording(source, start_s=3.0, end_s=4.0))
@@ -248,7 +202,7 @@ def test_frames_that_never_come_out_are_passed_by() -> None:
 def test_a_start_is_told_from_a_key_frame_that_still_needs_others(
     tmp_path: Path, encoding: str, suffix: str, starts: int
 ) -> None:
-    with av.open(str(write(tmp_path / f"clip.{suffix}", encoding))) as container:
+    with av.open(str(moving_clip(tmp_path / f"clip.{suffix}", encoding))) as container:
         stream = container.streams.video[0]
         reader = NalReader(stream.codec_context.name, stream.codec_context.extradata)
         found = sum(reader.starts_anew(bytes(packet)) for packet in container.demux(stream) if packet.size)

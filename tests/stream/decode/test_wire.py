@@ -57,8 +57,9 @@ def test_every_message_arrives_as_it_was_sent_however_it_is_cut_into_pieces() ->
 
 def test_a_job_arrives_with_its_settings_and_password() -> None:
     source = SourceSettings("cam", "rtsp://u:p@cam/", "live", (Canvas(256, 448), Canvas(448, 256)), target_fps=None)
-    job = wire.Job(source, 5, 1234.5, 7, 3, 99.5, (0, 4))
-    assert wire.decode_job(wire.encode_job(job)) == job
+    for resume in (None, wire.Resume(0.1 + 0.2, wire.Counts(7, 3, 1))):
+        job = wire.Job(source, 5, 1234.5, resume, 3, 99.5, (0, 4))
+        assert wire.decode_job(wire.encode_job(job)) == job
 
 
 def test_freed_slots_arrive() -> None:

@@ -23,7 +23,19 @@ from hoiclip.errors import HoistreamError, InputError
 from hoiclip.types import Canvas
 from stream.backoff import Backoff
 from stream.decode.sources import SourceSettings
-from stream.decode.wire import Alive, Counts, Ended, Failed, Frame, Lost, Opened, Resumed, WireError, encode_message
+from stream.decode.wire import (
+    Alive,
+    Counts,
+    Ended,
+    Failed,
+    Frame,
+    Lost,
+    Opened,
+    Resume,
+    Resumed,
+    WireError,
+    encode_message,
+)
 from stream.ingest.batcher import Batch, FrameBatcher
 from stream.ingest.source_state import SourceMessage, SourceState
 from stream.ingest.supervisor import SourceSupervisor
@@ -218,7 +230,7 @@ def test_a_recording_is_given_up_only_when_its_decoder_dies_at_the_same_frame(st
         stage.wait(lambda number=number: stage.supervisor.coverage()["rec"].pending == number + 1)
         decoder.die()
         decoder = stage.decoder("rec", number + 1)
-        assert decoder.job.resume_after == number + 1
+        assert decoder.job.resume == Resume(1.0 + number, Counts(decoded=number + 1))
         decoder.num_frames = number + 1
         decoder.open()
     decoder.die()

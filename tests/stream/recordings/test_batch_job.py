@@ -11,21 +11,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import av
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from engines.loading import load_model
 from hoiclip.errors import HoistreamError, InputError
-from hoiclip.types import Canvas
+from hoiclip.types import Canvas, Engine, Outputs
 from stream.events.schema import Event
 from stream.recordings.batch_job import BatchJob, BatchSettings, Progress, VideoResult
 from stream.recordings.media import Video, find_videos
 from stream.recordings.results import ResultPaths
 from stream.recordings.summary import write_summary
 from stream.run.config import EngineConfig
-from stream.run.pipeline import Pipeline
 from stream.run.source_run import Head
 from stream.track.settings import TrackerSettings
+from tests.support.seeing_engine import Seeing
 
 CANVAS = Canvas(64, 112)
 SETTINGS = BatchSettings(
@@ -52,8 +54,11 @@ def job(tiny_model_path: Path, head: Head, tmp_path: Path) -> Callable[..., list
         stop: threading.Event | None = None,
         progress: Callable[[Progress], None] = lambda step: None,
         sink: Callable[[Event], object] | None = None,
+        jobs: int | None = None,
+        own_engine: Callable[[Canvas], Engine] | None = None,
     ) -> list[VideoResult]:
-        made = BatchJob(load_model(tiny_model_path), changed or head, settings, out or tmp_path / "out", sink)
+        folder = out or tmp_path / "out"
+        made = BatchJob(load_model(tiny_model_path), changed or head, settings, folder, sink, own_engine, jobs=jobs)
         return made.run(videos, stop or threading.Event(), progress, lambda result: None)
 
     return run
@@ -128,26 +133,33 @@ def test_a_recording_changed_where_no_sample_was_taken_is_done_again(
 
 
 def test_a_failed_video_that_had_events_is_tried_again(
-    job: Callable[..., list[VideoResult]],
-    make_clip: Callable[..., Path],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    job: Callable[..., list[VideoResult]], make_clip: Callable[..., Path], tmp_path: Path
 ) -> None:
-    videos = find_videos([make_clip()])
-    run = Pipeline.run
+    whole = make_clip(seconds=4.0)
+    cut = tmp_path / "in" / "cut.mp4"
+    cut.parent.mkdir()
+    remux_with_index_first(whole, cut)
+    data = cut.read_bytes()
+    pictures = data.index(b"mdat")
+    cut.write_bytes(data[: pictures + (len(data) - pictures) * 2 // 3])
+    (failed,) = job(find_videos([cut]))
+    assert failed.state == "failed"
+    assert "cut.mp4: is cut off at" in failed.detail
+    lines = ResultPaths.of(tmp_path / "out", "cut").events.read_text().splitlines()
+    assert len(lines) == failed.events > 2
+    (again,) = job(find_videos([cut]))
+    assert (again.state, again.events) == ("failed", failed.events)
+    remux_with_index_first(whole, cut)
+    assert [r.state for r in job(find_videos([cut]))] == ["done"]
 
-    def broken(self: Pipeline, stop: threading.Event) -> Any:
-        reports = run(self, stop)
-        reports["clip"].failed = "clip.mp4: the decoder died"
-        return reports
 
-    monkeypatch.setattr(Pipeline, "run", broken)
-    (failed,) = job(videos)
-    assert (failed.state, failed.detail) == ("failed", "clip.mp4: the decoder died")
-    assert failed.events > 0
-    assert len(ResultPaths.of(tmp_path / "out", "clip").events.read_text().splitlines()) == failed.events
-    monkeypatch.undo()
-    assert [r.state for r in job(videos)] == ["done"]
+def remux_with_index_first(source: Path, target: Path) -> None:
+    with av.open(str(source)) as old, av.open(str(target), "w", options={"movflags": "+faststart"}) as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        for packet in old.demux(old.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = stream
+                new.mux(packet)
 
 
 def test_a_summary_of_a_resumed_job_has_the_numbers_of_the_run_that_did_the_work(
@@ -173,7 +185,7 @@ def test_a_stopped_job_says_what_is_left(
         if step.video.name == "c1" and step.stage == "watching":
             stop.set()
 
-    assert [r.state for r in job(videos, stop=stop, progress=progress)] == ["done", "stopped", "waiting"]
+    assert [r.state for r in job(videos, stop=stop, progress=progress, jobs=1)] == ["done", "stopped", "waiting"]
     assert not (tmp_path / "out" / "c1.receipt.json").exists()
 
 
@@ -189,7 +201,7 @@ def test_a_job_stopped_while_drawing_leaves_no_half_video(
     settings = replace(SETTINGS, annotated=True)
     results = job(find_videos([make_clip()]), settings, stop=stop, progress=progress)
     assert [result.state for result in results] == ["stopped"]
-    assert list((tmp_path / "out").iterdir()) == []
+    assert not [path for path in (tmp_path / "out").iterdir() if path.suffix in (".mp4", ".json", ".parquet")]
 
 
 def test_progress_tells_reading_from_watching_and_drawing(
@@ -201,7 +213,7 @@ def test_progress_tells_reading_from_watching_and_drawing(
     stages = list(dict.fromkeys(step.stage for step in steps))
     assert stages == ["reading", "watching", "drawing"]
     last = {step.stage: step for step in steps}
-    assert last["reading"][2:] == (clip.stat().st_size, clip.stat().st_size)
+    assert last["reading"][2:4] == (clip.stat().st_size, clip.stat().st_size)
     assert last["watching"].done == last["drawing"].done == pytest.approx(1.96, abs=0.05)
     assert last["watching"].total == pytest.approx(2.0, abs=0.05)
 
@@ -270,3 +282,100 @@ def test_a_killed_job_goes_on_and_ends_with_the_same_events(
         name = f"c{index}.events.jsonl"
         assert (broken / name).read_text() == (whole / name).read_text()
         assert [json.loads(line)["type"] for line in (whole / name).read_text().splitlines()]
+
+
+# Several at once.
+
+
+def left_behind(folder: Path) -> dict[str, bytes]:
+    """Return the files of a job by name; of receipts all but the wall clock."""
+    found = {path.name: path.read_bytes() for path in folder.iterdir()}
+    for name in [name for name in found if name.endswith(".receipt.json")]:
+        receipt = json.loads(found[name])
+        assert receipt.pop("seconds") > 0
+        found[name] = json.dumps(receipt).encode()
+    return found
+
+
+def test_what_several_at_once_leave_is_what_one_after_the_other_leaves_byte_for_byte(
+    job: Callable[..., list[VideoResult]], make_clip: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number in range(5):
+        wide = {"width": 64, "height": 96} if number == 3 else {}
+        make_clip(f"c{number}.mp4", seconds=1.0 + 0.7 * number, **wide).rename(folder / f"c{number}.mp4")
+    (folder / "bad.mp4").write_bytes((folder / "c2.mp4").read_bytes()[:3000])
+    (folder / "none.mp4").write_bytes(b"")
+    videos = find_videos([folder])
+    settings = replace(SETTINGS, canvases=(CANVAS, Canvas(112, 64)))
+    engines: dict[int, list[Seeing]] = {1: [], 4: []}
+
+    def run(jobs: int) -> list[VideoResult]:
+        def engine(canvas: Canvas) -> Seeing:
+            engines[jobs].append(Seeing(canvas))
+            return engines[jobs][-1]
+
+        return job(videos, settings, out=tmp_path / f"out{jobs}", jobs=jobs, own_engine=engine)
+
+    one, four = run(1), run(4)
+    assert [replace(result, seconds=0.0) for result in one] == [replace(result, seconds=0.0) for result in four]
+    assert {result.video.name: result.state for result in one} == {
+        **{f"c{number}": "done" for number in range(5)},
+        "bad": "failed",
+        "none": "failed",
+    }
+    assert sum(result.events for result in one) > 100
+    before, after = left_behind(tmp_path / "out1"), left_behind(tmp_path / "out4")
+    assert len(before) >= 4 * 5
+    assert after == before
+    frames = [sum(sum(engine.batches) for engine in engines[jobs]) for jobs in (1, 4)]
+    assert frames[0] == frames[1] == sum(result.frames for result in one)
+
+
+def test_no_more_than_jobs_videos_are_under_way(
+    job: Callable[..., list[VideoResult]], make_clip: Callable[..., Path]
+) -> None:
+    videos = find_videos([make_clip(f"c{i}.mp4", seconds=1.0) for i in range(5)])
+    order: list[tuple[str, Any]] = []
+    for jobs in (1, 3):
+        order.clear()
+        job(videos, replace(SETTINGS, target_fps=25.0 + jobs), jobs=jobs, progress=lambda s: order.append(s.video.name))
+        first = {name: order.index(name) for name in order}
+        last = {name: len(order) - 1 - order[::-1].index(name) for name in order}
+        at_once = max(sum(first[n] <= at <= last[n] for n in first) for at in range(len(order)))
+        assert at_once <= jobs + 1  # the next one may begin while the last is written
+        if jobs == 3:
+            assert at_once >= 2
+
+
+def test_an_engine_that_fails_ends_the_job_with_its_error(
+    job: Callable[..., list[VideoResult]], make_clip: Callable[..., Path]
+) -> None:
+    class Broken(Seeing):
+        def _run(self, frames: np.ndarray) -> Outputs[np.ndarray]:
+            raise HoistreamError("the engine is gone")
+
+    videos = find_videos([make_clip(f"c{i}.mp4") for i in range(4)])
+    with pytest.raises(HoistreamError, match="the engine is gone"):
+        job(videos, own_engine=Broken)
+
+
+def test_what_a_stopped_job_leaves_open_is_not_told_as_ended(
+    job: Callable[..., list[VideoResult]], make_clip: Callable[..., Path]
+) -> None:
+    stop, heard = threading.Event(), list[Event]()
+
+    def sink(event: Event) -> None:
+        heard.append(event)
+        if event.type == "started":
+            stop.set()
+
+    videos = find_videos([make_clip(seconds=20.0)])
+    assert [r.state for r in job(videos, stop=stop, sink=sink)] == ["stopped"]
+    assert "started" in [event.type for event in heard]
+    assert [event for event in heard if getattr(event, "reason", "") == "stopped"] == []
+    again: list[Event] = []
+    assert [r.state for r in job(videos, sink=again.append)] == ["done"]
+    known = {event.event_id: event for event in again}
+    assert all(known[event.event_id] == event for event in heard)
