@@ -126,7 +126,9 @@ class Delivery:
         for loss in reading.losses:
             self._report_unread(loss)
         if reading.records:
-            self._send([Record.unpack(payload) for payload in reading.records])
+            records = [Record.unpack(payload) for payload in reading.records]
+            self.sink.meet(records[: max(0, self.acknowledged - self._at.record)])
+            self._send(records)
         if reading.after != self._at:
             self._at = reading.after
             self._acknowledge(reading.after.record)

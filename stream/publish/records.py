@@ -20,8 +20,9 @@ class Record(NamedTuple):
     @classmethod
     def of(cls, event: Event) -> Record:
         """Serialise `event`."""
-        source = f"{event.run_id}\x1e{event.source_id}".encode()
-        return cls(source, event.seq, type(event).__pydantic_serializer__.to_json(event))
+        return cls(
+            source_of(event.run_id, event.source_id), event.seq, type(event).__pydantic_serializer__.to_json(event)
+        )
 
     def pack(self) -> bytes:
         """Return the spool's payload; `unpack` is the inverse."""
@@ -32,6 +33,11 @@ class Record(NamedTuple):
         """Return the record in a payload of `pack`. Raises ValueError for anything else."""
         source, seq, json = payload.split(_SEPARATOR, 2)
         return cls(source, int(seq), json)
+
+
+def source_of(run_id: str, source_id: str) -> bytes:
+    """Return the `Record.source` of a run's source; `split_source` is the inverse."""
+    return f"{run_id}\x1e{source_id}".encode()
 
 
 def split_source(source: bytes) -> tuple[bytes, bytes]:

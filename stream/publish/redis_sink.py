@@ -20,6 +20,7 @@ from hoiclip.errors import HoistreamError, InputError
 from stream.events.lua import load_script
 from stream.events.redis_connection import parse_redis_url
 from stream.events.redis_pipe import GarbageError, RedisPipe, fields_of, info_of, pack_argument
+from stream.publish.mark_recovery import newest_in_stream, raise_marks
 from stream.publish.records import Record, split_source
 from stream.publish.trimming import Trimmed, account_key, trim
 
@@ -97,6 +98,18 @@ class RedisSink:
             raise self._translate(error) from error
         if version.split(".")[0].isdigit() and int(version.split(".")[0]) < 7:
             raise InputError(f"sink {self.label}: the server is {version}; hoistream needs Redis 7.0 or Valkey")
+
+    def meet(self, records: Sequence[Record]) -> None:
+        """Learn how far the server is with the sources of `records`, which an earlier process knew it to have.
+
+        Raises SinkDownError.
+        """
+        newest = {source: seq for source, seq, _ in records if source not in self._marks}
+        try:
+            have_of = {source: _mark_of(self._pipe.call("HGET", *self._mark(source))) for source in newest}
+            self._marks |= have_of | self._restored(newest, have_of)
+        except RedisError as error:
+            raise self._translate(error) from error
 
     def append(self, records: Sequence[Record]) -> int:
         """Send `records` in order; return how many the server did not have yet.
@@ -185,12 +198,31 @@ class RedisSink:
 
     def _learn(self, heads: Mapping[bytes, list[int]], stored: object) -> None:
         """Take over the server's own account of `heads`. Raises SinkLostError where it knows less than it did."""
-        for (source, (expected, _)), have in zip(heads.items(), _numbers(stored, len(heads)), strict=True):
+        have_of = dict(zip(heads, _numbers(stored, len(heads)), strict=True))
+        have_of |= self._restored({source: head[0] for source, head in heads.items()}, have_of)
+        for source, (expected, _) in heads.items():
+            have = have_of[source]
             if have < self._marks.get(source, 0):
                 raise SinkLostError(f"{self.label}: the server forgot events it had acknowledged; sending them again")
             if (before := self._lost_marks.pop(source, None)) is not None:
                 self.unrecoverable += max(0, min(before, expected) - have)
             self._marks[source] = have
+
+    def _restored(self, expected: Mapping[bytes, int], have_of: Mapping[bytes, int]) -> dict[bytes, int]:
+        """Return, by source, marks lower than expected although the stream has more; the server gets them back.
+
+        Marks can go alone: a policy such as volatile-lru takes what has a time to live, the stream has none.
+        Raises redis.RedisError.
+        """
+        behind = {source for source, seq in expected.items() if have_of[source] < seq}
+        if not behind:
+            return {}
+        found = newest_in_stream(self._pipe, self._stream, behind)
+        restored = {source: seq for source, seq in found.items() if seq > have_of[source]}
+        if restored:
+            logger.warning("%s: the server lost marks, not events: %d are restored", self.label, len(restored))
+            raise_marks(self._pipe, {self._mark(source): seq for source, seq in restored.items()}, _MARK_TTL_S)
+        return restored
 
     def look(self, told: Gone | None = None) -> Gone:
         """Compare the server with what it acknowledged; return the entries that others deleted and nobody told.
@@ -209,11 +241,13 @@ class RedisSink:
             reply = self._pipe.run(_LOOK, list(keys), arguments)
             gone, self._era, self._added, missing, marks = fields_of(reply, int, int, int, int, list)
             stored = fields_of(marks, *[int] * len(recent))
+            have_of = dict(zip(dict(recent), stored, strict=True))
+            have_of |= self._restored(dict(recent), have_of)
             self._look_at_memory()
         except RedisError as error:
             raise self._translate(error) from error
-        for (_, seq), have in zip(recent, stored, strict=True):
-            if have < seq:
+        for source, seq in recent:
+            if have_of[source] < seq:
                 raise SinkLostError(f"{self.label}: the server lost events it had acknowledged; sending them again")
         return Gone(gone, f"{self._target.stream} {self._era} {missing}")
 
@@ -232,11 +266,9 @@ class RedisSink:
         """
         try:
             for source, before in list(self._lost_marks.items()):
-                have = self._pipe.call("HGET", *self._mark(source))
-                self.unrecoverable += max(0, before - int(have or 0))
+                have = _mark_of(self._pipe.call("HGET", *self._mark(source)))
+                self.unrecoverable += max(0, before - have)
                 del self._lost_marks[source]
-        except ValueError:
-            raise self._translate(GarbageError("no sound reply: a mark is no number")) from None
         except RedisError as error:
             raise self._translate(error) from error
 
@@ -284,6 +316,11 @@ class RedisSink:
                 f"slowest consumer group catch up"
             )
         return SinkDownError(f"{self.label}: {error}; events wait on disk and are sent again")
+
+
+def _mark_of(reply: object) -> int:
+    """Return the number that a hash holds, 0 for none. Raises GarbageError."""
+    return _numbers([reply or b"0"], 1)[0]
 
 
 def _numbers(reply: object, count: int) -> list[int]:

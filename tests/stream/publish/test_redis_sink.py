@@ -94,6 +94,45 @@ def test_a_server_that_forgot_is_noticed_at_the_next_event_and_at_the_next_look(
     assert not sink.look()
 
 
+@pytest.mark.parametrize("notices", ["append", "look"])
+def test_marks_that_went_alone_are_restored_from_the_stream_and_nothing_is_doubled(
+    notices: str, server, make_records, caplog
+) -> None:
+    """Eviction under volatile-lru takes the marks, which have a time to live, and leaves the stream."""
+    first = [*make_records(600, "a"), *make_records(700, "b", run_id="other")]
+    sink = RedisSink(server.url)
+    sink.append(first)
+    assert not sink.look()
+    server.client.delete(*server.client.keys("{*"))
+    foreign = server.client.xadd(STREAM, {"event": "no event"})
+    if notices == "look":
+        assert not sink.look()
+    more = make_records(650, "a")
+    assert sink.append([*first, *more]) == 50
+    server.client.delete(*server.client.keys("{*"))
+    restarted = RedisSink(server.url)
+    restarted.meet(first)
+    assert restarted.append([*first, *more]) == 0
+    server.client.xdel(STREAM, foreign)
+    assert in_order_without_holes(stored(server))
+    assert "the server lost marks, not events" in caplog.text
+    (a,) = server.client.keys("*:last:run")
+    assert server.client.ttl(a) > 29 * DAY_S
+
+
+def test_a_server_that_lost_the_newest_events_with_their_marks_gets_these_and_no_others(server, make_records) -> None:
+    sink = RedisSink(server.url)
+    sink.append(make_records(900))
+    (key,) = server.client.keys("*:last:*")
+    server.client.xdel(STREAM, *(entry for entry, _ in server.client.xrevrange(STREAM, count=40)))
+    server.client.hset(key, "cam", 860)
+    with pytest.raises(SinkLostError):
+        sink.append(make_records(5, first=901))
+    sink.rewind()
+    assert sink.append(make_records(905, first=1)) == 45
+    assert in_order_without_holes(stored(server))
+
+
 def test_what_the_server_lost_and_nobody_keeps_is_counted(server, make_records) -> None:
     sink = RedisSink(server.url)
     sink.append([*make_records(10, "a"), *make_records(5, "b"), *make_records(4, "c")])
