@@ -42,7 +42,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_FLUSH_S = 5.0  # how long events may take to reach the sinks at the end
+_END_S = 7.5  # from the stop to the moment at which sinks are let go; with what follows, all is over in 8 s
+_LEAST_FLUSH_S = 0.5  # however long the stages before took
 
 
 class Deployment(Closing):
@@ -129,7 +130,9 @@ class Deployment(Closing):
             reports = pipeline.run(stop)
             for message in supervisor.close_accounts():  # cameras that are away at the end
                 pipeline.publish_gap(message)
-        self._publisher.close(time.monotonic() + _FLUSH_S)
+        now_s = time.monotonic()
+        stopped_s = now_s if pipeline.stopped_s is None else pipeline.stopped_s
+        self._publisher.close(max(stopped_s + _END_S, now_s + _LEAST_FLUSH_S))
         failed = [report.failed for report in reports.values() if report.failed]
         if failed:
             raise HoistreamError("; ".join(failed))

@@ -86,6 +86,7 @@ class Pipeline:
         self._on_message = on_message
         self._on_frame = on_frame
         self.finished = False  # every source has said its last word
+        self.stopped_s: float | None = None  # when the caller's stop was noticed (monotonic)
         self._work: queue.Queue[Inferred | SourceMessage | None] = queue.Queue(maxsize=4)
         self._absences = Absences()
         self._halt = threading.Event()  # ours; `stop` belongs to the caller and may serve other pipelines
@@ -99,6 +100,8 @@ class Pipeline:
         worker.start()
         try:
             while True:
+                if self.stopped_s is None and stop.is_set():
+                    self.stopped_s = time.monotonic()
                 try:
                     item = self._work.get(timeout=_LOOK_EVERY_S)
                 except queue.Empty:

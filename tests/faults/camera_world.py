@@ -8,7 +8,6 @@ from __future__ import annotations
 import http.client
 import json
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -17,25 +16,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import av
-import numpy as np
-
 from stream.events.schema import CoverageGapEvent, Event
 from tests.faults.checking import Findings, stream_events
 from tests.faults.proxy import Proxy
-from tests.faults.world import REPOSITORY, World, free_port, python
+from tests.faults.world import PATIENCE_S, World, free_port, python
 
 TIMEOUT_S = 1.0  # after which a silent camera has stalled
 NOTICED_S = 4.0  # by when health must say so: a stall, a decoder without a sign of life
 GAP_S = 2.0  # a stretch that is longer must be told
 SLACK_S = 1.0  # what waits in buffers, and how long a camera takes to come back
-_SERVE = """
-import asyncio, functools, sys
-from pathlib import Path
-from stream.commands.support.rtsp_camera import serve_clip
-ready = functools.partial(print, flush=True)
-asyncio.run(serve_clip(Path(sys.argv[1]), "127.0.0.1", int(sys.argv[2]), loop=True, ready=ready))
-"""
 
 
 class Camera:
@@ -61,11 +50,8 @@ class Camera:
 
     def start(self, *, codec: str = "libx264", width: int = 96, height: int = 64) -> None:
         """Return when its port is open."""
-        clip = _clip(self._folder / "clip.mp4", codec, width, height)
-        command = [sys.executable, "-c", _SERVE, str(clip), str(self._port)]
-        self._process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=REPOSITORY
-        )
+        what = [str(self._folder / "clip.mp4"), str(self._port), codec, str(width), str(height)]
+        self._process = python(["tests.faults.camera", *what], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         assert self._process.stdout is not None
         assert self._process.stdout.readline().startswith("rtsp://")
 
@@ -148,12 +134,12 @@ class CameraWorld(World):
         connection.close()
         return None
 
-    def wait_until_up(self, timeout_s: float = 20.0) -> None:
+    def wait_until_up(self, timeout_s: float = PATIENCE_S) -> None:
         """Return once health says that all is well."""
         seen = len(self.states)
         self.wait_for(lambda: any(said["ok"] for said in self.states[seen:]), timeout_s, "health to be ok")
 
-    def wait_for_state(self, *states: str, timeout_s: float = 20.0) -> None:
+    def wait_for_state(self, *states: str, timeout_s: float = PATIENCE_S) -> None:
         """Return once the publisher is in one of `states`; where that is ok, once everything is."""
         if states == ("ok",):
             self.wait_until_up(timeout_s)
@@ -245,16 +231,3 @@ def _read(pattern: str) -> list[str]:
         with suppress(OSError):
             found.append(path.read_text())
     return found
-
-
-def _clip(path: Path, codec: str, width: int, height: int) -> Path:
-    """Write two seconds of moving grey."""
-    with av.open(str(path), "w") as container:
-        options = {"g": "10", "x265-params": "log-level=none"} if codec == "libx265" else {"g": "10"}
-        stream = container.add_stream(codec, rate=25, options=options)
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        for number in range(50):
-            picture = np.full((height, width, 3), 3 * number, np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        container.mux(stream.encode())
-    return path

@@ -57,7 +57,7 @@ def _(world: World) -> None:
     world.work(2.0)
     world.end_publisher()
     world.start_consumer(poison=POISON)
-    world.wait_for(lambda: _through(world, stream_events(world.direct)), 60, "the consumer to get past its poison")
+    world.wait_for(lambda: _through(world, stream_events(world.direct)), what="the consumer to get past its poison")
     streamed = stream_events(world.direct)
     poison = {event.event_id for event in streamed if is_poison(event, POISON)}
     buried = set(world.buried_ids())

@@ -92,7 +92,7 @@ def _(world: World) -> None:
     world.jsonl.unlink()
 
 
-@FAULTS.enter("the spool's file system full while the server is away", disks={"spool": "size=1m"})
+@FAULTS.enter("the spool's file system full while the server is away", disks={"spool": "size=500k"})
 def _(world: World) -> None:
     with world.proxy.refusing():
         world.wait_for_state("disk_full")
@@ -118,7 +118,7 @@ def _(world: World) -> None:
     world.work(0.5)
 
 
-@FAULTS.enter("the run is killed while the spool's file system is full", disks={"spool": "size=1m"})
+@FAULTS.enter("the run is killed while the spool's file system is full", disks={"spool": "size=500k"})
 def _(world: World) -> None:
     with world.proxy.refusing():
         world.wait_for_state("disk_full")

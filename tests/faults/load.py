@@ -101,7 +101,7 @@ def main() -> None:
             now_s = time.monotonic() - began
             for camera in cameras:
                 publisher.publish(camera.step(now_s))
-            stop.wait(0.006)
+            stop.wait(0.012)
         for camera in cameras:
             for event in camera.finish(time.monotonic() - began):
                 publisher.publish(event)

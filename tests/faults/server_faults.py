@@ -50,7 +50,7 @@ def _(world: World) -> None:
     client = world.client
     assert world.consumer is not None
     with world.stopped(world.consumer.pid):  # so that nothing may be trimmed
-        client.config_set("maxmemory", str(client.info("memory")["used_memory"] + 200_000))
+        client.config_set("maxmemory", str(client.info("memory")["used_memory"] + 100_000))
         world.wait_for_state("redis_full")
         world.work(0.5)
     world.work(1.0)  # its consumer frees it
@@ -76,7 +76,7 @@ def _(world: World) -> None:
     client = world.client
     assert world.consumer is not None
     client.config_set("maxmemory-policy", "allkeys-lru")
-    client.config_set("maxmemory", str(client.info("memory")["used_memory"] + 500_000))
+    client.config_set("maxmemory", str(client.info("memory")["used_memory"] + 300_000))
     with world.stopped(world.consumer.pid):
         world.wait_for_state("redis_full")
         world.work(1.0)
@@ -133,7 +133,7 @@ def _(world: World) -> None:
     client.config_set("maxclients", "1000")
 
 
-@FAULTS.enter("server's disk full for 1.5 s", disks={"server": "size=1500k"})
+@FAULTS.enter("server's disk full for 1.5 s", disks={"server": "size=500k"})
 def _(world: World) -> None:
     world.wait_for_state("redis_down")
     world.work(1.5)

@@ -32,7 +32,7 @@ def _(world: World) -> None:
     client = world.client
     assert world.consumer is not None
     with world.stopped(world.consumer.pid):
-        client.config_set("maxmemory", str(client.info("memory")["used_memory"] + 200_000))
+        client.config_set("maxmemory", str(client.info("memory")["used_memory"] + 100_000))
         world.wait_for_state("redis_full")
     world.work(1.5)  # its consumer frees it, and the publisher trims
     client.config_set("maxmemory", "0")
