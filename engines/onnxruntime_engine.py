@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from engines.base import BaseEngine
 from engines.errors import EngineUnavailableError
+from engines.onnxruntime_import import import_onnxruntime
 from engines.request import EngineRequest
 from hoiclip.types import Outputs
 
@@ -19,12 +20,7 @@ class OnnxRuntimeEngine(BaseEngine):
     """Run the exported graph in single precision with exactly the provider that was asked for."""
 
     def __init__(self, request: EngineRequest, *, device: str = "cpu") -> None:
-        try:
-            import onnxruntime as ort
-        except ImportError as error:
-            raise EngineUnavailableError(
-                "onnxruntime: not installed; pip install 'hoistream[onnxruntime]', or choose engine torch"
-            ) from error
+        ort = import_onnxruntime()
         provider = _PROVIDERS[device]
         if provider not in ort.get_available_providers():
             raise EngineUnavailableError(

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.errors import EngineUnavailableError
+from engines.onnxruntime_import import import_onnxruntime
 from engines.openvino_import import import_openvino
 from hoiclip.classifier import Floats
 
@@ -30,9 +31,7 @@ def run_text_graph(graph: Path, tokens: NDArray[np.int64]) -> Floats:
         rows = [request.infer([row[None]])[0].copy() for row in tokens]
         return np.concatenate(rows)
     if importlib.util.find_spec("onnxruntime") is not None:
-        import onnxruntime
-
-        session = onnxruntime.InferenceSession(str(graph), providers=["CPUExecutionProvider"])
+        session = import_onnxruntime().InferenceSession(str(graph), providers=["CPUExecutionProvider"])
         embeddings: Floats = session.run([_OUTPUT], {_INPUT: tokens})[0]
         return embeddings
     raise EngineUnavailableError("free text needs OpenVINO or ONNX Runtime; pip install 'hoistream[run]'")

@@ -88,3 +88,27 @@ def test_make_targets_in_the_documents_exist() -> None:
 def test_the_tree_holds_no_path_of_a_machine_no_registry_and_no_large_file() -> None:
     done = subprocess.run(["python3", ".ci/check_tree.py"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_every_test_that_the_documents_name_exists() -> None:
+    written = {
+        node.name
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef)
+    }
+    named = {
+        (name, str(page.relative_to(ROOT)))
+        for page in [*PAGES, *ROOT.glob("*.md")]
+        for name in re.findall(r"`(test_\w+)`", page.read_text(encoding="utf-8"))
+    }
+    assert len(named) > 30
+    assert [(name, page) for name, page in sorted(named) if name not in written] == []
+
+
+def test_every_promise_about_delivery_names_its_tests() -> None:
+    page = (ROOT / "docs" / "events.md").read_text(encoding="utf-8")
+    section = page.partition("### What is promised")[2].partition("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) > 15
+    assert [row for row in rows if "`test_" not in row.split(" | ")[1]] == []

@@ -10,6 +10,7 @@ import pytest
 
 from engines.errors import EngineError
 from engines.loading import load_model
+from engines.onnxruntime_import import import_onnxruntime
 from engines.plain_graph import plain_graph
 from engines.tensorrt_half import KEPT, convert, graph_hash, half_graph
 from hoiclip.shipped import shipped_model
@@ -56,7 +57,8 @@ def test_inputs_and_outputs_keep_their_types(graphs: tuple[Path, Path]) -> None:
 
 
 def test_half_precision_stays_close_on_the_trained_model(graphs: tuple[Path, Path]) -> None:
-    ort = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxruntime")
+    ort = import_onnxruntime()
     frames = np.random.default_rng(5).integers(0, 256, (2, CANVAS.height, CANVAS.width, 3), np.uint8)
     options = ort.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = 1, 3

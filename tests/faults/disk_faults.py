@@ -125,6 +125,7 @@ def _(world: World) -> None:
         world.kill_publisher()
         world.start_publisher()
         world.work(1.0)
+    world.wait_for_state("ok")
 
 
 @FAULTS.enter("strange files lie in the spool's folder")
