@@ -100,8 +100,7 @@ class Pipeline:
         worker.start()
         try:
             while True:
-                if self.stopped_s is None and stop.is_set():
-                    self.stopped_s = time.monotonic()
+                self._notice(stop)
                 try:
                     item = self._work.get(timeout=_LOOK_EVERY_S)
                 except queue.Empty:
@@ -124,6 +123,11 @@ class Pipeline:
         if self._error is not None:
             raise self._error
         return self.reports
+
+    def _notice(self, stop: threading.Event) -> None:
+        """Note when the caller's stop came, within a tenth of a second."""
+        if self.stopped_s is None and stop.is_set():
+            self.stopped_s = time.monotonic()
 
     def _infer(self, stop: threading.Event) -> None:
         engines = self._engines
