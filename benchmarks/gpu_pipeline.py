@@ -9,7 +9,7 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import numpy as np
 from engines.registry import open_engine
 from hoiclip.loaded import LoadedModel
 from hoiclip.types import Canvas, Engine
+from stream.capacity.trial import most_carried, watch_live
 from stream.decode.sources import SourceSettings
 from stream.ingest.batcher import FrameBatcher
 from stream.ingest.supervisor import SourceSupervisor
@@ -29,8 +30,6 @@ from stream.run.source_run import Head, SourceRun, source_tracker
 from stream.track.settings import TrackerSettings
 
 FPS = 5.0  # looked at, of each camera
-LATENCY_S = 1.0  # the 95th percentile of a camera that is carried
-_WARM_S = 8.0
 
 
 def pipeline_speed(name: str, loaded: LoadedModel, canvas: Canvas, clip: Path, *, copies: int = 8) -> dict[str, Any]:
@@ -69,71 +68,22 @@ def streams_carried(
 ) -> dict[str, Any]:
     """Return how many cameras, looked at five times a second, the pipeline carries: no drop, p95 latency below 1 s.
 
-    Each camera is a decoder process that plays the clip in real time. Half as many are tried after a failure, a third
-    more after a success.
+    Each camera is a decoder process that plays the clip in real time; every frame goes through the engine.
     """
     kind, _, precision = name.partition(":")
-    tried: list[dict[str, Any]] = []
+    head, tried = Head(loaded.classifier(), loaded.fingerprint), list[dict[str, Any]]()
     with open_engine(kind, loaded, canvas, max_batch=16, precision=precision or None) as engine:
 
-        def attempt(cameras: int) -> dict[str, Any]:
-            tried.append(watch(engine, loaded, clip, cameras, seconds))
-            return tried[-1]
+        def carries(cameras: int) -> bool:
+            trial = watch_live(engine, head, [str(clip)] * cameras, fps=FPS, seconds=seconds, max_still_s=0.0)
+            tried.append(asdict(trial) | {"carried": trial.carried})
+            return trial.carried
 
-        carried = most_carried(first, lambda cameras: bool(attempt(cameras)["carried"]))
+        carried = most_carried(first, carries)
     return {"engine": name, "fps": FPS, "streams": carried, "tried": tried}
 
 
-def most_carried(first: int, carries: Callable[[int], bool]) -> int:
-    """Return the largest number of cameras found to be carried, in at most five attempts from `first`."""
-    best, cameras, too_many = 0, max(1, first), None
-    for _ in range(5):
-        if carries(cameras):
-            best = cameras
-            following = max(cameras + 1, cameras * 4 // 3)
-        else:
-            too_many = cameras
-            following = cameras // 2 if best == 0 else (best + cameras) // 2
-        if following <= best or (too_many is not None and following >= too_many):
-            break
-        cameras = following
-    return best
-
-
-def watch(engine: Engine, loaded: LoadedModel, clip: Path, cameras: int, seconds: float) -> dict[str, Any]:
-    """Return what the pipeline does with live cameras for a while."""
-    sources = [
-        SourceSettings(f"cam{n:03}", str(clip), "live", (engine.canvas,), target_fps=FPS) for n in range(cameras)
-    ]
-    begin, stop, late = time.time() + _WARM_S, threading.Event(), list[float]()
-    threading.Timer(_WARM_S + seconds, stop.set).start()
-
-    def note(captured: float | None) -> None:
-        if captured is not None and captured >= begin:
-            late.append(time.time() - captured)
-
-    dropped: dict[str, int] = {}
-    run_pipeline(engine, loaded, sources, stop=stop, on_capture=note, dropped=dropped)
-    p95 = float(np.percentile(late, 95)) if late else float("inf")
-    enough = len(late) >= 0.9 * cameras * FPS * seconds
-    return {
-        "cameras": cameras,
-        "frames_per_s": len(late) / seconds,
-        "latency_p95_s": p95,
-        "dropped": dropped,
-        "carried": enough and p95 < LATENCY_S and not dropped,
-    }
-
-
-def run_pipeline(
-    engine: Engine,
-    loaded: LoadedModel,
-    sources: list[SourceSettings],
-    *,
-    stop: threading.Event | None = None,
-    on_capture: Callable[[float | None], None] = lambda captured: None,
-    dropped: dict[str, int] | None = None,
-) -> int:
+def run_pipeline(engine: Engine, loaded: LoadedModel, sources: list[SourceSettings]) -> int:
     """Run sources through decoders, batcher, engine, head, tracker and spool; return the frames that came out."""
     head = Head(loaded.classifier(), loaded.fingerprint)
     runs = {
@@ -151,13 +101,8 @@ def run_pipeline(
             engines=pool,
             sources=runs,
             publish=publisher.publish,
-            on_frame=lambda meta: on_capture(meta.capture_wall_s),
         )
-        reports = pipeline.run(stop or threading.Event())
-        if dropped is not None:
-            for account in supervisor.coverage().values():
-                for reason, count in account.dropped.items():
-                    dropped[reason] = dropped.get(reason, 0) + count
+        reports = pipeline.run(threading.Event())
     return sum(report.frames for report in reports.values())
 
 

@@ -19,6 +19,7 @@ from hoiclip.extras import missing_extra
 from hoistream.official import commands as models
 from stream.commands import (
     batch,
+    bench,
     bundle,
     calibrate,
     camera,
@@ -117,6 +118,7 @@ for function, panel in (
     (verbs.verbs, LEARN),
     (synth.synth, LEARN),
     (doctor.doctor, SET_UP),
+    (bench.bench, SET_UP),
     (validate.validate, SET_UP),
     (convert.convert, SET_UP),
     (bundle.bundle, SET_UP),

@@ -118,19 +118,6 @@ def test_whatever_falls_short_makes_the_verdict_bad(change: dict[str, Any]) -> N
     assert not lines[-1][1] and lines[-1][0].startswith("VERDICT: ")
 
 
-@pytest.mark.parametrize(("limit", "first"), [(100, 60), (100, 150), (0, 8), (5, 5), (1, 16)])
-def test_the_cameras_carried_are_searched_for(limit: int, first: int) -> None:
-    tried: list[int] = []
-
-    def carries(cameras: int) -> bool:
-        tried.append(cameras)
-        return cameras <= limit
-
-    best = gpu_pipeline.most_carried(first, carries)
-    assert best <= limit and len(tried) <= 5
-    assert best >= 0.75 * limit
-
-
 def test_the_pipeline_is_measured_with_any_engine() -> None:
     loaded = load_model(shipped_model())
     found = gpu_pipeline.pipeline_speed("null", loaded, CANVAS, shipped("assets/demo.mp4"), copies=1)
