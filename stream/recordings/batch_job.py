@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hoiclip.errors import HoistreamError, InputError
 from stream.events.schema import Event
@@ -14,6 +16,7 @@ from stream.ingest.batcher import Batch, FrameBatcher, FrameMeta
 from stream.ingest.source_state import SourceMessage
 from stream.ingest.supervisor import SourceSupervisor
 from stream.recordings.admission import Admission
+from stream.recordings.checkpoint import Checkpoints
 from stream.recordings.job_types import (
     BatchSettings,
     Progress,
@@ -37,6 +40,9 @@ if TYPE_CHECKING:
     from hoiclip.loaded import LoadedModel
 
 __all__ = ["BatchJob", "BatchSettings", "Progress", "Stage", "VideoResult", "VideoState"]
+logger = logging.getLogger(__name__)
+
+CHECKPOINT_S: Final = 20.0  # so much work is lost at most when a job is killed
 
 
 class BatchJob:
@@ -45,7 +51,8 @@ class BatchJob:
     What it leaves of each video is what a job that does one after the other leaves; only `seconds` in receipts differ.
     `sink`, where given, gets every event as it happens, beside the files; `own_engine` opens engines in the place of
     the one that the settings name; `jobs` says how many videos are read at once, in the place of as many as keep the
-    engine full.
+    engine full. The state of each video is saved every `checkpoint_s` and when the job is stopped; there the same job
+    goes on.
     """
 
     def __init__(
@@ -58,9 +65,10 @@ class BatchJob:
         own_engine: EngineFactory | None = None,
         *,
         jobs: int | None = None,
+        checkpoint_s: float = CHECKPOINT_S,
     ) -> None:
         self._loaded, self._head, self._settings, self._out, self._sink = loaded, head, settings, out, sink
-        self._own_engine, self._jobs = own_engine, jobs
+        self._own_engine, self._jobs, self._checkpoint_s = own_engine, jobs, checkpoint_s
         self.times = StageTimes()
 
     def run(
@@ -78,7 +86,8 @@ class BatchJob:
         except OSError as error:
             raise InputError(f"{self._out}: cannot be made: {error.strerror}; give a folder that can") from error
         with engine_pool(self._loaded, self._settings.engine, self._own_engine) as engines:
-            work = _Work(self._head, self._settings, self._out, self._sink, Admission(self._jobs), stop)
+            places = Admission(self._jobs)
+            work = _Work(self._head, self._settings, self._out, self._sink, places, stop, self._checkpoint_s)
             telling = _Telling(progress, done)
             try:
                 work.run(videos, engines, telling)
@@ -122,9 +131,10 @@ class _Work:
         sink: Callable[[Event], object] | None,
         places: Admission,
         stop: threading.Event,
+        checkpoint_s: float,
     ) -> None:
         self._head, self._settings, self._out, self._sink = head, settings, out, sink
-        self._places, self._stop = places, stop
+        self._places, self._stop, self._checkpoint_s = places, stop, checkpoint_s
         self._halt = threading.Event()  # a thread failed, or the pipeline is through
         self._all_begun = threading.Event()
         self._error: BaseException | None = None
@@ -136,7 +146,7 @@ class _Work:
     def run(self, videos: Sequence[Video], engines: EnginePool, telling: _Telling) -> None:
         """Process the videos; `telling.results` then has one of each that was begun."""
         settings = self._settings
-        engine_name = engines.name(settings.canvases[0])  # before the inference thread has the engines
+        engines.name(settings.canvases[0])  # opens it, before the inference thread has the engines
         with SourceSupervisor() as supervisor:
             batcher = _JobBatcher(self, supervisor, settings.engine.max_batch, settings.engine.max_wait_ms / 1000)
             pipeline = Pipeline(
@@ -144,12 +154,12 @@ class _Work:
                 engines=engines,
                 sources=self._runs,
                 publish=self._publish,
-                on_message=lambda message: self._heard(message, supervisor, engines),
+                on_message=lambda message: self._heard(message, supervisor),
                 on_frame=lambda meta: self._saw(meta, pipeline, telling),
             )
             self.times = pipeline.times
             begin = threading.Thread(
-                target=self._guarded, args=(self._begin_all, videos, engine_name, supervisor, telling), name="begin"
+                target=self._guarded, args=(self._begin_all, videos, engines, supervisor, telling), name="begin"
             )
             write = threading.Thread(target=self._guarded, args=(self._write_all, telling), name="write")
             begin.start()
@@ -185,19 +195,19 @@ class _Work:
     # The thread that begins videos.
 
     def _begin_all(
-        self, videos: Sequence[Video], engine_name: str, supervisor: SourceSupervisor, telling: _Telling
+        self, videos: Sequence[Video], engines: EnginePool, supervisor: SourceSupervisor, telling: _Telling
     ) -> None:
         for video in videos:
             if not self._places.enter(self._stop, self._halt):
                 return
-            result = self._begin(video, engine_name, supervisor, telling)
+            result = self._begin(video, engines, supervisor, telling)
             if result is not None:
                 self._places.leave()
                 telling.done(result)
         self._all_begun.set()
 
     def _begin(
-        self, video: Video, engine_name: str, supervisor: SourceSupervisor, telling: _Telling
+        self, video: Video, engines: EnginePool, supervisor: SourceSupervisor, telling: _Telling
     ) -> VideoResult | None:
         """Start a video; or return how it ended, where there is nothing to watch."""
         settings = self._settings
@@ -210,19 +220,29 @@ class _Work:
         identity = RunIdentity.of(
             content,
             self._head,
-            engine=engine_name,
+            engine=engines.name(settings.canvases[0]),
             canvases=settings.canvases,
             target_fps=settings.target_fps,
             max_still_s=settings.max_still_s,
             tracker=settings.tracker,
             layout=settings.layout,
         )
+        checkpoints = Checkpoints(self._out, video.name, identity.run_id, with_views=settings.annotated)
         before = finished(ResultPaths.of(self._out, video.name), identity.run_id, annotated=settings.annotated)
         if before is not None:
+            checkpoints.remove()  # of a job that was killed just after the receipt was written
             return VideoResult(video, "skipped", "", before.frames, before.dropped, before.events, before.seconds)
-        task = VideoTask(video, identity, self._head, settings, self._sink)
+        begin = partial(VideoTask, video, identity, self._head, settings, sink=self._sink, engine_name=engines.name)
+        saved = checkpoints.load()
+        try:
+            task = begin(checkpoints, saved)
+        except (KeyError, TypeError, ValueError) as error:
+            logger.warning("%s.checkpoint: not understood (%r); the video begins anew", video.name, error)
+            saved = None
+            checkpoints.forget()
+            task = begin(checkpoints)
         self._tasks[video.name], self._runs[video.name] = task, task.run
-        supervisor.add(source_of(video, settings))
+        supervisor.add(source_of(video, settings), saved.position if saved else None)
         return None
 
     def _content(self, video: Video, telling: _Telling) -> str | None:
@@ -249,11 +269,17 @@ class _Work:
 
     def _saw(self, meta: FrameMeta, pipeline: Pipeline, telling: _Telling) -> None:
         task = self._tasks[meta.source_id]
-        task.frame(meta)
+        try:
+            task.frame(meta, save_every_s=0.0 if self._stop.is_set() else self._checkpoint_s)
+        except OSError as error:
+            raise self._unwritable(f"how far {task.video.path.name} is", error) from error
         self._places.note(pipeline.times.seconds["wait for frames"])
-        telling.progress(Progress(task.video, "watching", meta.pts_s, task.length_s, task.run.frames))
+        telling.progress(Progress(task.video, "watching", meta.pts_s, task.length_s, task.frames))
 
-    def _heard(self, message: SourceMessage, supervisor: SourceSupervisor, engines: EnginePool) -> None:
+    def _unwritable(self, what: str, error: OSError) -> HoistreamError:
+        return HoistreamError(f"{self._out}: {what} cannot be written: {error.strerror or error}")
+
+    def _heard(self, message: SourceMessage, supervisor: SourceSupervisor) -> None:
         task = self._tasks.get(message.source_id)
         if task is None:
             return
@@ -262,7 +288,7 @@ class _Work:
         elif message.kind in ("ended", "failed"):
             failed = message.detail if message.kind == "failed" else None
             del self._tasks[message.source_id], self._runs[message.source_id]
-            watched = task.watched(supervisor.remove(message.source_id), failed, engines.name)
+            watched = task.watched(supervisor.remove(message.source_id), failed)
             self._places.leave()
             self._put(watched, lambda: self._error is None)
 
@@ -284,8 +310,8 @@ class _Work:
     def _write(self, watched: Watched, telling: _Telling) -> VideoResult:
         video, receipt = watched.video, watched.receipt
         paths = ResultPaths.of(self._out, video.name)
-        if receipt.failed is None or watched.events:
-            try:
+        try:
+            if receipt.failed is None or watched.events:
                 if self._settings.annotated and watched.views:
                     from stream.recordings.render import render_annotated  # brings PyAV
 
@@ -300,10 +326,9 @@ class _Work:
                     ):
                         return VideoResult(video, "stopped", "stopped while drawing; run the same command to do it")
                 write_results(paths, watched.events, title=video.path.name, receipt=receipt)
-            except OSError as error:
-                raise HoistreamError(
-                    f"{self._out}: results of {video.path.name} cannot be written: {error.strerror or error}"
-                ) from error
+            watched.checkpoints.remove()
+        except OSError as error:
+            raise self._unwritable(f"results of {video.path.name}", error) from error
         return VideoResult(
             video,
             "done" if receipt.failed is None else "failed",

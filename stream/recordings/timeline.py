@@ -28,7 +28,8 @@ def draw_timeline(
     from matplotlib.patches import Patch
 
     names = sorted(
-        {span.name for span in (*spans, *truth)}, key=lambda n: min(s.start_s for s in (*spans, *truth) if s.name == n)
+        {span.name for span in (*spans, *truth)},
+        key=lambda n: (min(s.start_s for s in (*spans, *truth) if s.name == n), n),  # a set's own order is random
     )
     colours = colormaps["tab20"]
     figure = Figure(figsize=(11, 1.6 + 0.42 * max(len(names), 1)), dpi=110)
