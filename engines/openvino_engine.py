@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,10 +9,11 @@ from engines.base import BaseEngine
 from engines.errors import EngineUnavailableError
 from engines.openvino_compiled import Step, compiled
 from engines.openvino_import import import_openvino
-from engines.openvino_parts import GROUPS, INPUT, Parts, part
+from engines.openvino_parts import GROUPS, INPUT, ParallelParts, part
+from engines.openvino_requests import Requests, Runner, choices, fastest
 from engines.request import EngineRequest
 from hoiclip.hashes import file_sha256
-from hoiclip.types import Outputs, concatenate
+from hoiclip.types import Outputs
 
 PRECISIONS = ("fp32", "mixed", "bf16", "int8")
 
@@ -22,8 +21,9 @@ PRECISIONS = ("fp32", "mixed", "bf16", "int8")
 class OpenVinoEngine(BaseEngine):
     """Run the exported graph with OpenVINO, frame by frame.
 
-    A batch is no faster on a CPU, and so each frame's result is the same in any batch. The precision is always set:
-    OpenVINO's own default on CPUs with bfloat16 is bf16, which moves logits.
+    A batch is no faster on a CPU, and so each frame's result is the same in any batch; but several frames at a time,
+    one thread each, may be (`engines.openvino_requests`). The precision is always set: OpenVINO's own default on CPUs
+    with bfloat16 is bf16, which moves logits.
 
     * fp32: exact.
     * mixed: backbone, encoder and CLIP tower in bf16; decoders, boxes and cosine normalisation in fp32. Measured by
@@ -37,9 +37,6 @@ class OpenVinoEngine(BaseEngine):
         precision = request.precision_among("openvino", PRECISIONS, "fp32")
         super().__init__(f"openvino-{device.lower()}-{precision}", canvas, request.max_batch)
         _check_device(device)
-        options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
-        if request.threads is not None:
-            options["INFERENCE_NUM_THREADS"] = request.threads
         graph = loaded.graph(canvas, cache_dir)
         facts = {
             "weights": loaded.fingerprint,
@@ -68,14 +65,21 @@ class OpenVinoEngine(BaseEngine):
                 cut((INPUT, "projected"), ("memory", "clip_tokens", "clip_embedding"), "bf16"),
                 cut(*GROUPS["decoders"], "fp32"),
             ]
-        self._parts: Parts | None = Parts(steps, compiled(steps, device, options, facts, cache_dir))
+
+        def open_requests(requests: Requests) -> ParallelParts:
+            return ParallelParts(steps, compiled(steps, device, requests.options, facts, cache_dir), requests.at_once)
+
+        ways = choices(device, request.max_batch, request.threads)
+        self._parts: Runner | None = fastest(ways, open_requests, canvas, facts, cache_dir)
 
     def _run(self, frames: NDArray[np.uint8]) -> Outputs[NDArray[np.float32]]:
         assert self._parts is not None, "the engine is closed"
-        return concatenate([self._parts.run(frames[i : i + 1]) for i in range(len(frames))])
+        return self._parts.run(frames)
 
     def close(self) -> None:
         """Free the compiled graphs."""
+        if self._parts is not None:
+            self._parts.close()
         self._parts = None
 
 
