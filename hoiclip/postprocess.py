@@ -15,6 +15,8 @@ from hoiclip.types import Outputs
 Floats = NDArray[np.float32]
 NMS_THRESHOLD = 0.7
 OBJECT_IOU_POWER = 0.5
+IN_VIEW_SCORE = 0.5
+"""Object score from which a pair that does nothing is taken to be in view."""
 
 
 class PairScores(NamedTuple):
@@ -173,12 +175,19 @@ def same_pair(humans: Floats, things: Floats, other_humans: Floats, other_things
 
 
 def to_pairs(
-    scores: PairScores, index: int, size_hw: tuple[int, int], classifier: TextClassifier, *, min_score: float = 0.05
+    scores: PairScores,
+    index: int,
+    size_hw: tuple[int, int],
+    classifier: TextClassifier,
+    *,
+    min_score: float = 0.05,
+    min_object_score: float | None = None,
 ) -> PairDetections:
     """Return the pairs of image `index` for the tracker, boxes in pixels of `size_hw`.
 
     One row a query whose best interaction reaches `min_score`, after pair NMS over queries of the same object class;
-    the one kept takes over the higher scores of those that go.
+    the one kept takes over the higher scores of those that go. With `min_object_score` rows follow of queries that do
+    less, but whose object is at least so sure: they show that a pair is in view and does nothing.
     """
     interactions = scores.interaction_scores[index]
     fit = (classifier.object_index[None, :] < 0) | (
@@ -198,6 +207,10 @@ def to_pairs(
         leader = queries[keeper[place]]
         pair[leader] = np.maximum(pair[leader], pair[queries[place]])
     queries = queries[keeper == np.arange(len(queries))]
+    if min_object_score is not None:
+        sure = scores.object_scores[index][np.arange(len(labels)), labels]
+        idle = np.flatnonzero((best < max(min_score, 1e-6)) & (sure >= min_object_score))
+        queries = np.concatenate([queries, idle[np.argsort(-best[idle], kind="stable")]])
     return PairDetections(
         humans[queries],
         things[queries],

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hoiclip.classifier import TextClassifier
-from hoiclip.postprocess import PairDetections, PairScores, score, to_pairs
+from hoiclip.postprocess import IN_VIEW_SCORE, PairDetections, PairScores, score, to_pairs
 from hoiclip.types import Engine, Outputs
 from stream.recordings.clip_frames import ClipFrame, read_clip
 from stream.track.cuts import CutDetector
@@ -30,7 +30,7 @@ class FrameScores:
 
     def pairs(self, classifier: TextClassifier, min_score: float) -> PairDetections:
         """Return the pairs that the tracker gets, in pixels of the recording's frame."""
-        return to_pairs(self.scores, 0, self.size_hw, classifier, min_score=min_score)
+        return to_pairs(self.scores, 0, self.size_hw, classifier, min_score=min_score, min_object_score=IN_VIEW_SCORE)
 
 
 def score_recording(

@@ -43,7 +43,13 @@ def track(frames: Sequence[PairFrame], classifier: TextClassifier, settings: Tra
         settings=settings,
     )
     lives: dict[tuple[int, int, float], list[Transition]] = {}
-    steps = [step for frame in frames for step in tracker.update(frame.t_s, frame.pairs, cut=frame.is_cut)]
+    steps = [
+        step
+        for frame in frames
+        for step in tracker.update(
+            frame.t_s, frame.pairs, cut=frame.is_cut, size_hw=frame.size_hw if frame.size_hw[0] else None
+        )
+    ]
     steps += tracker.flush(frames[-1].t_s, "end_of_file") if frames else []
     for step in steps:
         lives.setdefault((step.pair_id, step.interaction, step.started_s), []).append(step)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hoiclip.classifier import TextClassifier
-from hoiclip.postprocess import PairDetections, score, to_pairs
+from hoiclip.postprocess import IN_VIEW_SCORE, PairDetections, score, to_pairs
 from hoiclip.types import Outputs
 from stream.events.schema import CoverageGapEvent, Event, EventNumbers, SourceStateEvent
 from stream.ingest.batcher import FrameMeta
@@ -43,7 +43,9 @@ class Head:
     def pairs(self, outputs: Outputs[NDArray[np.float32]], size_hw: tuple[int, int]) -> PairDetections:
         """Return the pairs of one frame, outputs of batch 1, in pixels of `size_hw`."""
         scores = score(outputs, self.classifier, enhancement=self.enhancement)
-        return to_pairs(scores, 0, size_hw, self.classifier, min_score=self.min_pair_score)
+        return to_pairs(
+            scores, 0, size_hw, self.classifier, min_score=self.min_pair_score, min_object_score=IN_VIEW_SCORE
+        )
 
     def nothing(self) -> PairDetections:
         """Return a frame without pairs."""
@@ -108,7 +110,7 @@ class SourceRun:
         self.last_s, self._captured_s = meta.pts_s, meta.capture_wall_s
         if meta.capture_wall_s is not None:
             self.seen_at_s = time.monotonic() - max(0.0, time.time() - meta.capture_wall_s)
-        transitions = self.tracker.update(meta.pts_s, detections, corrupt=meta.corrupt, cut=cut)
+        transitions = self.tracker.update(meta.pts_s, detections, corrupt=meta.corrupt, cut=cut, size_hw=self._size_hw)
         views = self.tracker.snapshot() if self._zones is not None or self.on_pairs is not None else []
         if self.on_pairs is not None:
             self.on_pairs(meta.pts_s, views)

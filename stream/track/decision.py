@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from stream.track.episodes import NEVER, Episodes
-from stream.track.handover import find_continued, take_ids_of_tracks, take_over
-from stream.track.lifecycle import LifeCycle
+from stream.track.handover import find_continued, is_duplicate, take_ids_of_tracks, take_over
+from stream.track.lifecycle import LifeCycle, OutOfSight
 from stream.track.motion import BoxTracks
 from stream.track.pairs import PairTable
 from stream.track.transitions import Reporter, Transition
@@ -50,15 +50,19 @@ def decide(
                 continue
             episodes.peak_score[place] = max(episodes.peak_score[place], score)
             (episode,) = episodes.one_by_one(np.array([place]))
-        unseen_s = t_s - pairs.seen_s.item(episode.row)
+        row = episode.row
+        sight = OutOfSight(t_s - pairs.in_view_s.item(row), pairs.absent_s.item(row), pairs.absence.item(row))
+        unseen_s = sight.unseen_s
         if episode.started_s == NEVER:
             if unseen_s > 0:
-                is_past[place] = unseen_s >= life_cycle.settings.gap_s
+                is_past[place] = life_cycle.gives_up(sight) is not None
             elif why := life_cycle.opens(episode, score, t_s):
                 old_row = find_continued(pairs, episodes, place, is_past, t_s)
                 if old_row is not None:
                     is_moved[take_over(pairs, episodes, tracks, episode.row, old_row, is_past)] = True
                     continued.append(old_row)
+                    continue
+                if is_duplicate(pairs, episodes, place, is_past):
                     continue
                 started_s = life_cycle.start_of(episode, t_s)
                 episodes.started_s[place], episodes.updated_s[place] = started_s, t_s
@@ -71,7 +75,7 @@ def decide(
         low_since_s = episode.low_since_s if unseen_s > 0 else life_cycle.low_since(episode, score, t_s)
         episodes.low_since_s[place] = low_since_s
         still_s = pairs.seen_s.item(episode.row) - pairs.still_since_s.item(episode.row)
-        if closing := life_cycle.closes(episode, score, low_since_s, unseen_s, still_s, t_s):
+        if closing := life_cycle.closes(episode, score, low_since_s, sight, still_s, t_s):
             transitions.append(reporter.transition("ended", pairs, episode, t_s, *closing))
             is_past[place] = True
             if closing[0] == "stationary":

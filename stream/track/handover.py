@@ -17,6 +17,8 @@ from stream.track.pairs import PairTable
 
 Bools = NDArray[np.bool_]
 OVERLAP_S = 1.0  # how long a pair may still be seen when its continuation shows first evidence
+SAME_PLACE_DISTANCE = 0.9  # `box_distance` of boxes that overlap: two detections of one pair
+MAX_SHIFT = 0.4  # of the human's height: how far a human may be moved about an object and be the same one
 
 
 def find_continued(pairs: PairTable, episodes: Episodes, place: int, is_past: Bools, t_s: float) -> int | None:
@@ -24,17 +26,37 @@ def find_continued(pairs: PairTable, episodes: Episodes, place: int, is_past: Bo
 
     `is_past` [E] are episodes that this frame has ended.
     """
-    is_open = (episodes.started_s < NEVER) & ~is_past
-    old = episodes.rows[is_open & (episodes.interactions == episodes.interactions[place])]
+    row, old = _open_alike(pairs, episodes, place, is_past)
     if not len(old):
         return None
-    row = episodes.rows.item(place)
     until_s = min(episodes.onset_s.item(place) + OVERLAP_S, t_s - 1e-6)
-    old = old[(pairs.labels.take(old) == pairs.labels[row]) & (pairs.seen_s.take(old) <= until_s)]
+    old = old[pairs.seen_s.take(old) <= until_s]
+    is_open = (episodes.started_s < NEVER) & ~is_past
     if not len(old) or np.count_nonzero(is_open & (episodes.rows == row)):
         return None  # what has an open event was published under its own ids
-    old = old[_is_near(pairs, old, row) | _lost_one_half(pairs, old, row)]
+    old = old[_is_near(pairs, old, row) | _lost_one_half(pairs, old, row) | _changed_humans(pairs, old, row)]
     return int(old[pairs.seen_s[old].argmax()]) if len(old) else None
+
+
+def is_duplicate(pairs: PairTable, episodes: Episodes, place: int, is_past: Bools) -> bool:
+    """Whether the episode at `place`, about to open, is one that is open and in view, whose pair was found twice."""
+    row, others = _open_alike(pairs, episodes, place, is_past)
+    others = others[pairs.is_seen.take(others)]
+    if not len(others):
+        return False
+    is_same = np.ones(len(others), np.bool_)
+    for box, track_rows in ((slice(0, 4), pairs.human_rows), (slice(4, 8), pairs.object_rows)):
+        theirs, mine = to_corners(pairs.boxes[others, box]), to_corners(pairs.boxes[[row], box])
+        is_same &= (track_rows[others] == track_rows[row]) | (box_distance(theirs, mine)[0] < SAME_PLACE_DISTANCE)
+    return bool(is_same.any())
+
+
+def _open_alike(pairs: PairTable, episodes: Episodes, place: int, is_past: Bools) -> tuple[int, NDArray[np.int64]]:
+    """Return the row of the episode at `place`, and other rows of that object class where the same event is open."""
+    row = episodes.rows.item(place)
+    is_open = (episodes.started_s < NEVER) & ~is_past
+    alike = episodes.rows[is_open & (episodes.interactions == episodes.interactions[place])]
+    return row, alike[(pairs.labels.take(alike) == pairs.labels[row]) & (alike != row)]
 
 
 def _is_near(pairs: PairTable, old: NDArray[np.int64], row: int) -> Bools:
@@ -54,6 +76,25 @@ def _lost_one_half(pairs: PairTable, old: NDArray[np.int64], row: int) -> Bools:
     is_later = ((pairs.human_rows == lost) | (pairs.object_rows == lost)) & (pairs.seen_s > pairs.seen_s[old, None])
     has_half: Bools = (same_human != same_object) & ~is_later.any(axis=1)
     return has_half
+
+
+def _changed_humans(pairs: PairTable, old: NDArray[np.int64], row: int) -> Bools:
+    """Return [M]: whether the pairs `old` [M] look like `row` with its human's track mixed up with another's.
+
+    They share the object, are out of view, and had their human at the same side of it, as nearly as people are who
+    pass each other. Who takes a thing over from somebody else stands at its other side.
+    """
+    same_object = (pairs.object_rows[old] == pairs.object_rows[row]) & (pairs.human_rows[old] != pairs.human_rows[row])
+    height = np.maximum(pairs.boxes[old, 3] - pairs.boxes[old, 1], 1.0)
+    shift = np.abs(_offsets(pairs.boxes[old]) - _offsets(pairs.boxes[[row]])).max(axis=1)
+    changed: Bools = same_object & (pairs.in_view_s[old] < pairs.in_view_s[row]) & (shift < MAX_SHIFT * height)
+    return changed
+
+
+def _offsets(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the way [M, 2] from the object's centre to the human's, of boxes [M, 8]."""
+    centres = (boxes.reshape(-1, 2, 2, 2)).mean(axis=2)  # pair, kind, coordinate
+    return np.asarray(centres[:, 0] - centres[:, 1])
 
 
 def take_over(

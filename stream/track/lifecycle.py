@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.track.absence import PATIENCE, WORDS
 from stream.track.episodes import NEVER, Episode, Episodes
 from stream.track.pairs import PairTable
 from stream.track.settings import TrackerSettings
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+
+
+class OutOfSight(NamedTuple):
+    """What is known about where a pair is."""
+
+    unseen_s: float  # since it was last seen; 0 in a frame that shows it
+    absent_s: float  # for how long of that it was looked for in vain
+    absence: int  # why, an `Absence`
+
+
 EPSILON_S = 1e-9  # media times are sums of fractions
 
 
@@ -39,7 +51,7 @@ class LifeCycle:
         may_change |= episodes.low_since_s < NEVER
         may_change |= episodes.started_s == NEVER
         may_change |= episodes.updated_s <= t_s - settings.update_interval_s + EPSILON_S
-        of_pair = pairs.seen_s < t_s
+        of_pair = pairs.in_view_s < t_s
         if settings.stationary_s > 0:
             of_pair |= pairs.seen_s - pairs.still_since_s >= settings.stationary_s
         may_change |= of_pair.take(episodes.rows)
@@ -70,19 +82,29 @@ class LifeCycle:
         return min(episode.low_since_s, t_s) if score < self._leave[episode.interaction] else NEVER
 
     def closes(
-        self, episode: Episode, score: float, low_since_s: float, unseen_s: float, still_s: float, t_s: float
+        self, episode: Episode, score: float, low_since_s: float, out_of_sight: OutOfSight, still_s: float, t_s: float
     ) -> tuple[str, str] | None:
         """Return the reason code and the reason in words if the event of the episode closes at `t_s`, or None."""
         settings, low_s, lasted_s = self.settings, t_s - low_since_s, t_s - episode.started_s
-        if unseen_s > 0:
-            if unseen_s >= settings.gap_s - EPSILON_S:
-                return "lost", f"pair unseen for {unseen_s:.1f} s ≥ gap {settings.gap_s:.1f} s"
+        if out_of_sight.unseen_s > 0:
+            if why := self.gives_up(out_of_sight):
+                return "lost", why
         elif low_s >= settings.min_duration_s - EPSILON_S:
             return "score", f"score {score:.2f} < leave {self._leave[episode.interaction]:.2f} for {low_s:.1f} s"
         if 0 < settings.max_event_s <= lasted_s:
             return "max_duration", f"lasted {lasted_s:.1f} s ≥ max_event_s {settings.max_event_s:.1f}"
         if 0 < settings.stationary_s <= min(still_s, lasted_s):
             return "stationary", f"human and object still for {still_s:.1f} s; silent until one moves"
+        return None
+
+    def gives_up(self, pair: OutOfSight) -> str | None:
+        """Return why a pair is not waited for any longer, or None."""
+        gap_s = self.settings.gap_s
+        if pair.unseen_s >= gap_s - EPSILON_S:
+            return f"pair unseen for {pair.unseen_s:.1f} s ≥ gap {gap_s:.1f} s"
+        limit_s = float(PATIENCE[pair.absence]) * gap_s
+        if pair.absent_s >= limit_s - EPSILON_S:
+            return f"pair {WORDS[pair.absence]} for {pair.absent_s:.1f} s ≥ {limit_s:.1f} s"
         return None
 
     def is_due(self, episode: Episode, t_s: float) -> bool:

@@ -53,6 +53,12 @@ class BoxTracks:
         seen_s: Floats = self._state[_SEEN]
         return seen_s
 
+    @property
+    def velocity(self) -> Floats:
+        """[2, N] of the centres, in pixels a second."""
+        velocity: Floats = self._state[_VELOCITY]
+        return velocity
+
     def predict(self, t_s: float) -> Corners:
         """Return the boxes [2, 2, N] expected at `t_s`, in pixels."""
         state = self._state
@@ -74,6 +80,13 @@ class BoxTracks:
         velocity -= speed
         state[_BOX], state[_SEEN] = boxes.reshape(4, -1), t_s
         self._state[:, rows] = state
+
+    def follow(self, rows: Ints, boxes: Corners, t_s: float) -> None:
+        """Take detections `boxes` [2, 2, M] for those of the tracks `rows` that were not seen at `t_s`, each once."""
+        _, first = np.unique(rows, return_index=True)
+        first = first[self.seen_s[rows[first]] < t_s]
+        if len(first):
+            self.correct(rows[first], boxes[..., first], t_s)
 
     def add(self, boxes: Corners, labels: Ints, t_s: float) -> None:
         """Begin tracks for `boxes` [2, 2, M], as the last rows."""

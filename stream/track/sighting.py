@@ -77,10 +77,13 @@ def _begin(
         human_rows=humans,
         object_rows=objects,
         seen_s=np.full(num_new, t_s),
+        in_view_s=np.full(num_new, t_s),
         still_since_s=np.full(num_new, t_s),
         is_seen=np.ones(num_new, np.bool_),
         boxes=detected.boxes[first],
         anchors=detected.boxes[first],
         smoothed=np.zeros((num_new, num_interactions), np.float32),
         is_muted=np.zeros((num_new, num_interactions), np.bool_),
+        absence=np.zeros(num_new, np.int64),
+        absent_s=np.zeros(num_new),
     )

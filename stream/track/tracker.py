@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.track.absence import note_absence
 from stream.track.association import associate
+from stream.track.boxes import to_corners
 from stream.track.decision import decide
 from stream.track.detected import DetectedPairs, worth_tracking
 from stream.track.episodes import Episodes
+from stream.track.idle import find_idle
 from stream.track.lifecycle import LifeCycle
 from stream.track.matching import KnownPairs
 from stream.track.motion import BoxTracks
@@ -77,7 +80,12 @@ class PairTracker:
         self._replacement = ReplacementDetector()
 
     def update(
-        self, t_s: float, detections: PairDetections, corrupt: bool = False, cut: bool = False
+        self,
+        t_s: float,
+        detections: PairDetections,
+        corrupt: bool = False,
+        cut: bool = False,
+        size_hw: tuple[int, int] | None = None,
     ) -> list[Transition]:
         """Take the pairs of the frame at media time `t_s` and return what began, went on and ended.
 
@@ -85,6 +93,7 @@ class PairTracker:
             t_s: media time; frames come in order. A step back is a restarted clock: everything ends there.
             detections: the frame's pairs, in source pixels.
             corrupt: the decoder marked the frame as damaged. It opens nothing and counts as not seen.
+            size_hw: the frame's height and width in pixels; without it nothing is known to leave it at an edge.
             cut: the caller knows that this frame begins another view: everything ends, ids start anew.
         """
         transitions: list[Transition] = []
@@ -98,7 +107,7 @@ class PairTracker:
         self._last_s = t_s
         self._pairs.is_seen[:] = False
         if not corrupt:
-            transitions += self._take(t_s, elapsed_s, detections)
+            transitions += self._take(t_s, elapsed_s, detections, size_hw)
         decision = decide(self._pairs, self._episodes, self._tracks, self._life_cycle, self._reporter, t_s=t_s)
         self._episodes = decision.episodes
         self._drop_pairs(decision.continued)
@@ -137,12 +146,18 @@ class PairTracker:
 
     # -- one frame -----------------------------------------------------------------------------------------------
 
-    def _take(self, t_s: float, elapsed_s: float | None, detections: PairDetections) -> list[Transition]:
+    def _take(
+        self, t_s: float, elapsed_s: float | None, detections: PairDetections, size_hw: tuple[int, int] | None
+    ) -> list[Transition]:
         """Move tracks, pairs and scores on by a frame; return what ends when it begins another view."""
         detected = worth_tracking(detections, self.settings.min_pair_score)
         sighting = self._sight(detected, t_s) if len(detected.labels) else nothing_seen(len(self.names))
         pairs, rows = self._pairs, sighting.rows
-        pairs.seen_s[rows], pairs.is_seen[rows], pairs.boxes[rows] = t_s, True, sighting.boxes
+        pairs.seen_s[rows] = pairs.in_view_s[rows] = t_s
+        pairs.is_seen[rows], pairs.boxes[rows], pairs.absent_s[rows] = True, sighting.boxes, 0.0
+        if len(rows) < pairs.num_pairs and elapsed_s is not None:
+            sighting = self._with_idle(sighting, detections, size_hw, elapsed_s, t_s)
+            rows = sighting.rows
         smooth(pairs, self._episodes, sighting, smoothing_gain(elapsed_s, self.settings.smoothing_s))
         if len(rows):
             self._episodes = with_evidence(self._episodes, pairs, sighting, self._life_cycle, t_s)
@@ -163,6 +178,36 @@ class PairTracker:
             self._next_pair_id += sighting.new.num_pairs
             self._pairs = pairs.followed_by(sighting.new)
         return sighting
+
+    def _with_idle(
+        self,
+        sighting: Sighting,
+        detections: PairDetections,
+        size_hw: tuple[int, int] | None,
+        elapsed_s: float,
+        t_s: float,
+    ) -> Sighting:
+        """Return the sighting with pairs that were doing something and do little now; of others note why they lack."""
+        pairs, tracks = self._pairs, self._tracks
+        is_wanted = np.zeros(pairs.num_pairs, np.bool_)
+        is_wanted[self._episodes.rows] = True
+        is_wanted &= ~pairs.is_seen
+        wanted = is_wanted.nonzero()[0]
+        if not len(wanted):
+            return sighting
+        note_absence(pairs, tracks, wanted, size_hw, elapsed_s=elapsed_s, t_s=t_s)
+        idle = find_idle(pairs, tracks, wanted, detections, min_score=self.settings.min_pair_score, t_s=t_s)
+        if idle is None:
+            return sighting
+        pairs.in_view_s[idle.rows], pairs.is_seen[idle.rows] = t_s, True
+        pairs.boxes[idle.rows], pairs.absent_s[idle.rows] = idle.boxes, 0.0
+        tracks.follow(pairs.human_rows[idle.rows], to_corners(idle.boxes[:, :4]), t_s)
+        tracks.follow(pairs.object_rows[idle.rows], to_corners(idle.boxes[:, 4:]), t_s)
+        return sighting._replace(
+            rows=np.concatenate([sighting.rows, idle.rows]),
+            boxes=np.concatenate([sighting.boxes, idle.boxes]),
+            scores=np.concatenate([sighting.scores, idle.scores]),
+        )
 
     # -- endings -------------------------------------------------------------------------------------------------
 

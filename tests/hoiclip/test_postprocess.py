@@ -233,3 +233,16 @@ def test_enhanced_scores_stay_on_the_scale_of_plain_ones() -> None:
     best = np.argsort(-(rows @ rows[0]))[:2]
     np.testing.assert_allclose(gain[best], sigmoid((rows @ rows[0])[best]) - 0.5, atol=1e-5)
     assert np.abs(np.delete(gain, best)).max() < 1e-6
+
+
+def test_pairs_that_do_nothing_follow_those_that_do_where_their_object_is_sure() -> None:
+    object_scores = np.array([[[0.9, 0.1], [0.8, 0.1], [0.3, 0.1]]], np.float32)
+    boxes = np.array([[[0.2, 0.5, 0.1, 0.1], [0.5, 0.5, 0.1, 0.1], [0.8, 0.5, 0.1, 0.1]]], np.float32)
+    interactions = np.array([[[0.9], [0.1], [0.1]]], np.float32)
+    scores = PairScores(boxes, boxes, object_scores, object_scores.argmax(-1), interactions)
+    classifier = plain_classifier([0], 2)
+    alone = to_pairs(scores, 0, (100, 200), classifier, min_score=0.2)
+    both = to_pairs(scores, 0, (100, 200), classifier, min_score=0.2, min_object_score=0.5)
+    assert alone.scores.tolist() == both.scores[:1].tolist()
+    assert both.scores[:, 0].tolist() == pytest.approx([0.81, 0.08])
+    assert both.human_boxes_xyxy[:, 0].tolist() == pytest.approx([30.0, 90.0])

@@ -94,7 +94,7 @@ def test_of_two_that_were_lost_the_one_seen_last_is_continued() -> None:
         pairs = PairTable.empty(1)._replace(
             pair_ids=ids, human_ids=ids, object_ids=ids, labels=np.zeros(n, np.int64),
             human_rows=np.arange(0, 2 * n, 2), object_rows=np.arange(1, 2 * n, 2),
-            seen_s=np.array([*seen_s, t_s]), boxes=np.tile(box, (n, 1)),
+            seen_s=np.array([*seen_s, t_s]), in_view_s=np.array([*seen_s, t_s]), boxes=np.tile(box, (n, 1)),
         )  # fmt: skip
         episodes = Episodes.empty().begin(np.arange(n), np.zeros(n, np.int64), 9.8)
         episodes.started_s[:-1] = 5.0
@@ -102,3 +102,59 @@ def test_of_two_that_were_lost_the_one_seen_last_is_continued() -> None:
 
     assert lost_at(8.0, 9.0) == 1
     assert lost_at(9.0, 8.0) == 0
+
+
+def test_people_who_pass_each_other_and_whose_tracks_are_mixed_up_go_on_as_who_they_were() -> None:
+    """Each keeps what they use; the detector lost both for a moment and the tracker took the one for the other."""
+
+    def scene(t: float) -> list:
+        # the riders' tracks cross while their bicycles stay; each human stays at the same side of the own bicycle
+        if 4 <= t < 4.3:
+            return [(human_at(140), object_at(400), 0, {HOLD: 0.2}), (human_at(430), object_at(100), 0, {HOLD: 0.2})]
+        return [(human_at(90), object_at(100), 0, {RIDE: 0.9}), (human_at(390), object_at(400), 0, {RIDE: 0.9})]
+
+    live = tracker(gap_s=3.0)
+    found = play(live, scene, 9, 10) + live.flush(9, "end_of_file")
+    assert [t.kind for t in found if t.kind != "updated"] == ["started", "started", "ended", "ended"]
+
+
+def test_who_stands_at_the_other_side_of_a_thing_has_taken_it_over() -> None:
+    def scene(t: float) -> list:
+        giver = (human_at(60), object_at(400, 20, 30), 2, {CARRY: 0.9})  # is in view, with something else
+        return [giver, (human_at(60), object_at(110), 0, {RIDE: 0.9})] if t < 4 else [
+            giver, (human_at(200), object_at(110), 0, {RIDE: 0.9})
+        ]  # fmt: skip
+
+    live = tracker(gap_s=3.0)
+    rides = [t for t in play(live, scene, 9, 10) if t.interaction == RIDE]
+    assert len({t.human_id for t in kinds(rides, "started")}) == 2
+
+
+def test_who_stands_where_the_other_stood_goes_on_even_where_the_other_is_in_view() -> None:
+    def scene(t: float) -> list:
+        other = (human_at(60 if t < 4 else 200), object_at(400, 20, 30), 2, {CARRY: 0.9})
+        rider = (human_at(60 if t < 4 else 75), object_at(110), 0, {RIDE: 0.9})
+        return [other, rider]
+
+    live = tracker(gap_s=3.0)
+    rides = [t for t in play(live, scene, 9, 10) if t.interaction == RIDE]
+    assert len(kinds(rides, "started")) == 1 and len({t.human_id for t in rides}) == 1
+
+
+def test_one_thing_found_twice_is_one_event() -> None:
+    """Two boxes of one object that overlap too little to be merged, both doing the same with the same human."""
+
+    def scene(t: float) -> list:
+        second = [(human_at(100), object_at(135), 0, {RIDE: 0.8})] if t >= 2 else []
+        return [(human_at(100), object_at(110), 0, {RIDE: 0.9}), *second]
+
+    live = tracker()
+    found = play(live, scene, 6, 10)
+    assert len(kinds(found, "started")) == 1
+
+
+def test_two_things_side_by_side_are_two_events() -> None:
+    def scene(t: float) -> list:
+        return [(human_at(100), object_at(60), 0, {RIDE: 0.9}), (human_at(100), object_at(160), 0, {RIDE: 0.8})]
+
+    assert len(kinds(play(tracker(), scene, 6, 10), "started")) == 2

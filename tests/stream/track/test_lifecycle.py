@@ -52,7 +52,7 @@ def test_tracks_are_remembered_for_the_gap_even_where_their_memory_is_shorter() 
 
 
 def test_who_is_hidden_is_found_again_within_the_gap_even_where_the_memory_is_shorter() -> None:
-    live = tracker(track_memory_s=0.2, gap_s=1.5)
+    live = tracker(track_memory_s=0.2, gap_s=2.5)
     found = play(live, lambda t: [] if 3 <= t < 4 else at_rest(0.9), 8, 10) + live.flush(8, "end_of_file")
     assert [(t.kind, t.reason) for t in found if t.kind != "updated"] == [
         ("started", "score"),
@@ -61,7 +61,7 @@ def test_who_is_hidden_is_found_again_within_the_gap_even_where_the_memory_is_sh
 
 
 def test_nothing_is_reported_of_a_pair_while_it_is_hidden() -> None:
-    live = tracker(gap_s=3.0, update_interval_s=0.5)
+    live = tracker(gap_s=6.0, update_interval_s=0.5)
     play(live, riding(0, 60), 3, 10)
     assert play(live, lambda t: [], 2.5, 10, start=3.0) == []
     assert {t.kind for t in play(live, riding(0, 60), 1, 10, start=5.5)} == {"updated"}
@@ -70,7 +70,15 @@ def test_nothing_is_reported_of_a_pair_while_it_is_hidden() -> None:
 def test_a_lost_pair_says_for_how_long_it_was_unseen() -> None:
     live = tracker(gap_s=1.0)
     (ended,) = kinds(play(live, lambda t: at_rest(0.9) if t < 2 else [], 5, 10), "ended")
-    assert ended.why == "pair unseen for 1.0 s ≥ gap 1.0 s"
+    assert ended.why == "pair not found where it should be for 0.5 s ≥ 0.5 s"
+
+
+def test_damaged_frames_say_nothing_so_that_a_pair_is_waited_for_all_of_the_gap() -> None:
+    live = tracker(gap_s=1.0)
+    play(live, lambda t: at_rest(0.9), 2, 10)
+    found = [step for i in range(15) for step in live.update(2.0 + i / 10, frame([]), corrupt=True)]
+    (ended,) = kinds(found, "ended")
+    assert (ended.t_s, ended.why) == (pytest.approx(2.9), "pair unseen for 1.0 s ≥ gap 1.0 s")
 
 
 def test_a_flicker_is_forgotten_and_the_next_evidence_counts_anew() -> None:

@@ -62,7 +62,7 @@ def test_after_a_cut_the_scenery_that_was_in_view_is_forgotten() -> None:
 
 
 def test_a_cut_that_the_tracker_finds_itself_makes_it_forget_the_scenery() -> None:
-    live = with_a_muted_poster(gap_s=0.5, track_memory_s=0.5)
+    live = with_a_muted_poster(gap_s=1.0, track_memory_s=1.0)
     people = lambda x: lambda t: [(human_at(x + d), object_at(x + d), 2, {CARRY: 0.8}) for d in (0, 150)]  # noqa: E731
     play(live, people(300), 2, 10, start=8.0)
     assert {t.why for t in kinds(play(live, people(900), 1, 10, start=10.0), "ended")} == {

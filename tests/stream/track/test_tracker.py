@@ -64,7 +64,7 @@ def test_corrupt_frames_open_nothing_and_do_not_break_what_is_open():
 
 
 def test_an_occlusion_shorter_than_the_gap_neither_ends_nor_splits():
-    live = tracker()
+    live = tracker(gap_s=1.6)
 
     def scene(t):
         return [] if 3 <= t < 3.7 else [(human_at(20 * t), object_at(20 * t), 0, {RIDE: 0.8})]
@@ -142,9 +142,9 @@ def test_a_pair_that_leaves_ends_as_lost_at_its_last_evidence():
         return [(human_at(0), object_at(0), 0, {RIDE: 0.8})] if t < 3 else []
 
     (ended,) = kinds(play(tracker(), scene, 6, 10), "ended")
-    assert ended.reason == "lost" and "unseen" in ended.why
+    assert ended.reason == "lost" and "not found" in ended.why
     assert ended.started_s + ended.duration_s == pytest.approx(2.9)
-    assert ended.t_s == pytest.approx(3.9)  # the gap was waited for
+    assert ended.t_s == pytest.approx(3.4)  # half of the gap was waited for: nothing hides it
 
 
 def test_a_human_keeps_one_id_over_several_interactions_and_objects():
@@ -248,7 +248,7 @@ def test_a_weak_score_about_the_threshold_does_not_flicker(seed):
     rng = np.random.default_rng(seed)
     scene = lambda t: [(human_at(0), object_at(0), 0, {RIDE: float(np.clip(rng.normal(0.35, 0.1), 0, 1))})]  # noqa: E731
     found = play(tracker(stationary_s=0), scene, 60)
-    assert len(kinds(found, "started")) <= 2
+    assert len(kinds(found, "started")) <= 3
 
 
 def test_scenery_ends_and_stays_silent_until_something_moves():
