@@ -9,7 +9,7 @@ from tests.faults.fault import Faults
 from tests.faults.world import World
 
 FAULTS = Faults("consumer")
-POISON = 300  # one event in so many
+POISON = 150  # one event in so many
 
 
 @FAULTS.enter("the consumer is killed, five times")
@@ -50,7 +50,7 @@ def _(world: World) -> None:
     world.work(2.5)  # until the first takes over what it held
 
 
-@FAULTS.enter("a handler that dies of one event in 300", alone=True)
+@FAULTS.enter("a handler that dies of one event in 150", alone=True)
 def _(world: World) -> None:
     world.kill_consumer()
     before = set(world.handled_ids())  # some of the poison too: this handler stood it

@@ -23,7 +23,7 @@ from tests.faults.camera_world import CameraWorld
 from tests.faults.checking import Findings
 from tests.faults.fault import Fault
 from tests.faults.trial import FAULTS, Outcome, complaints_of
-from tests.faults.world import REPOSITORY, World
+from tests.faults.world import REPOSITORY, World, heed_signals
 
 WITH_CAMERAS = 0.3  # of the rounds are the whole pipeline's
 FAULTS_IN_A_ROUND, FAULTS_WITH_CAMERAS = 12, 4
@@ -116,6 +116,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="rounds at a time")
     parser.add_argument("--round", type=int, help="only the round of this seed; prints one JSON document")
     options = parser.parse_args()
+    heed_signals()
     if options.round is None:
         raise SystemExit(0 if soak(options.minutes, options.seed, options.jobs) else 1)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:

@@ -28,7 +28,7 @@ from tests.faults import (
 from tests.faults.camera_world import CameraWorld
 from tests.faults.checking import Findings
 from tests.faults.fault import Fault
-from tests.faults.world import REPOSITORY, World
+from tests.faults.world import REPOSITORY, World, heed_signals
 
 FAULTS: list[Fault] = [
     *server_faults.FAULTS,
@@ -127,6 +127,7 @@ def main() -> None:
     parser.add_argument("seed", type=int)
     parser.add_argument("--keep", type=Path, help="keep what the run left in this folder")
     options = parser.parse_args()
+    heed_signals()
     one = named(options.fault)
     if why := missing(one):
         raise SystemExit(f"{one.name}: {why}")

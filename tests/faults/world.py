@@ -185,11 +185,8 @@ class World:
         return pid in self._spoke or self.publisher.poll() is not None
 
     def restart_if_ended(self) -> None:
-        """Start publisher and consumer again where they ended by themselves, as the system's service manager does."""
+        """Start the publisher again where it ended by itself, as the system's service manager does."""
         assert self.publisher is not None
-        assert self.consumer is not None
-        if self.consumer_may_end and self.consumer.poll() not in (None, 0):
-            self.start_consumer()
         if self.publisher.poll() is not None:
             self._note_end()
             self.start_publisher()
@@ -280,7 +277,7 @@ class World:
                 self.failures.append(f"not delivered in {PATIENCE_S:.0f} s: {last.state}")
         streamed = stream_events(self.direct)
         told = {event.event_id for event in streamed} - set(self.buried_ids())
-        self.wait_for(lambda: told <= set(self.handled_ids()), what="the consumer to handle every event")
+        self.wait_for(lambda: self._all_handled(told), what="the consumer to handle every event")
         if self.consumer.poll() is not None:
             self.failures.append(f"the consumer ended by itself with {self.consumer.returncode}")
         self.consumer.terminate()
@@ -288,6 +285,12 @@ class World:
         trimmed = trimmed_entries(self.direct)
         findings = check(streamed, spool_events(self.spool), self.jsonl_events(), trimmed=trimmed)
         return replace(findings, health_lied=self.lies())
+
+    def _all_handled(self, told: set[str]) -> bool:
+        assert self.consumer is not None
+        if self.consumer_may_end and self.consumer.poll() not in (None, 0):
+            self.start_consumer()
+        return told <= set(self.handled_ids())
 
     def lies(self) -> int:
         """Count the stretches for which the run said ok, although events waited and none of them moved."""
@@ -329,6 +332,13 @@ class World:
 @contextmanager
 def _nothing() -> Iterator[None]:
     yield
+
+
+def heed_signals() -> None:
+    """Let this process and those that it starts heed signals that whoever started it ignores, as `nohup` does."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def python(arguments: list[str], **options: Any) -> subprocess.Popen[str]:
