@@ -114,6 +114,7 @@ class Pipeline:
                     self._message(item)
                 if self._work.empty():
                     self._end_unseen()
+            self._notice(stop)
             for run in list(self._sources.values()):  # whatever did not end by itself ends with the pipeline
                 self._emit(run, run.finish("stopped"))
         finally:

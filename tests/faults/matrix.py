@@ -27,6 +27,7 @@ from tests.faults.checking import Findings
 from tests.faults.fault import Fault
 from tests.faults.trial import FAULTS, Outcome, missing, run_apart
 from tests.faults.world import REPOSITORY
+from tests.faults.zygote import Zygote
 
 COLUMNS = ("lost", "doubled", "out_of_order", "unended", "untold", "health_lied", "accounted")
 TABLE_BEGINS, TABLE_ENDS = "<!-- the table of `python -m tests.faults.matrix` begins -->", "<!-- the table ends -->"
@@ -182,7 +183,8 @@ def main() -> None:
     planned = trials([fault for fault in wanted if not missing(fault)], options.repeats, options.seed)
     done = Done(options.kept, code_hash())
     stop_at_s = time.monotonic() + 60 * options.minutes if options.minutes else None
-    run_all(planned, done, options.jobs, stop_at_s)
+    with Zygote():
+        run_all(planned, done, options.jobs, stop_at_s)
     command = f"python -m tests.faults.matrix --repeats {options.repeats}"
     if options.only:
         command += f" --only {options.only}"

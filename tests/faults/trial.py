@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import tempfile
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
+from typing import IO, Any
 
 from tests.faults import (
     camera_faults,
@@ -24,6 +26,7 @@ from tests.faults import (
     server_faults,
     stream_faults,
     wall_clock,
+    zygote,
 )
 from tests.faults.camera_world import CameraWorld
 from tests.faults.checking import Findings
@@ -40,7 +43,7 @@ FAULTS: list[Fault] = [
     *camera_faults.FAULTS,
 ]
 _OWN_MOUNTS = ["unshare", "--user", "--map-root-user", "--mount"]  # mounts that nobody else sees; needs no root
-_LONGEST_S = 180.0
+_LONGEST_S = 400.0  # of a trial, patience for a busy machine included
 
 
 @dataclass(frozen=True)
@@ -92,18 +95,34 @@ def run(one: Fault, seed: int, folder: Path) -> Outcome:
 
 def run_apart(one: Fault, seed: int) -> Outcome:
     """Let `one` happen to a run in a process of its own, with mounts of its own where it needs some."""
-    command = [sys.executable, "-m", "tests.faults.trial", one.name, str(seed)]
-    command = [*(_OWN_MOUNTS if one.disks else []), *command]
-    try:
-        done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=_LONGEST_S)
-    except subprocess.TimeoutExpired:
-        return Outcome(Findings(), [f"not over after {_LONGEST_S:.0f} s"])
-    if done.returncode not in (0, 1) or not done.stdout.strip():
-        return Outcome(Findings(), [f"exit code {done.returncode}: {done.stderr.strip()[-500:]}"])
-    said = json.loads(done.stdout.splitlines()[-1])
-    outcome = Outcome(Findings(**said["findings"]), said["failures"])
+    with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as log:
+        command = ["tests.faults.trial", one.name, str(seed)]
+        process: Any
+        if zygote.ADDRESS in os.environ and not one.disks:
+            process = zygote.start(command[0], command[1:], stdout=said.fileno(), stderr=log.fileno())
+        else:
+            whole = [*(_OWN_MOUNTS if one.disks else []), sys.executable, "-m", *command]
+            process = subprocess.Popen(whole, cwd=REPOSITORY, stdout=said, stderr=log)
+        try:
+            code = process.wait(_LONGEST_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            return Outcome(Findings(), [f"not over after {_LONGEST_S:.0f} s"])
+        return outcome_in(said, log, code)
+
+
+def outcome_in(said: IO[bytes], log: IO[bytes], code: int) -> Outcome:
+    """Return the outcome that a program printed last; what it logged is shown where anything is wrong."""
+    said.seek(0)
+    log.seek(0)
+    lines, logged = said.read().splitlines(), log.read().decode(errors="replace").strip()
+    if code not in (0, 1) or not lines:
+        return Outcome(Findings(), [f"exit code {code}: {logged[-500:]}"])
+    document = json.loads(lines[-1])
+    outcome = Outcome(Findings(**document["findings"]), document["failures"])
     if not outcome.faultless:
-        print(done.stderr[-6000:], file=sys.stderr)
+        print(logged[-6000:], file=sys.stderr)
     return outcome
 
 

@@ -23,11 +23,11 @@ import redis
 
 from stream.events.schema import Event, parse_event
 from stream.publish.publisher import Publisher
-from tests.faults import wall_clock
+from tests.faults import wall_clock, zygote
 from tests.faults.checking import Findings, check, spool_events, stream_events, trimmed_entries
 from tests.faults.proxy import Proxy
+from tests.faults.zygote import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 STREAM = "hoistream:events"
 PATIENCE_S = 90.0  # for what no promise is about: everything starts from nothing, on a machine that may be busy
 LONGEST_LIE_S = 5.0  # the publisher notices a hang after four
@@ -144,8 +144,8 @@ class World:
         self._starts += 1
         seed = str(1000 * self._seed + self._starts)  # another run each time, and the same when it is repeated
         command = ["tests.faults.load", str(self.spool), seed, self.url, f"jsonl:{self.jsonl}"]
-        environment = self.clock.environment() if self.clock else {}
-        self.publisher = python(command, stdout=subprocess.PIPE, env={**os.environ, **environment})
+        options = {"env": {**os.environ, **self.clock.environment()}} if self.clock else {}
+        self.publisher = python(command, stdout=subprocess.PIPE, **options)
         threading.Thread(target=self._listen, args=(self.publisher,), daemon=True).start()
 
     def _listen(self, process: subprocess.Popen[str]) -> None:
@@ -341,8 +341,10 @@ def heed_signals() -> None:
             signal.signal(number, signal.SIG_DFL)
 
 
-def python(arguments: list[str], **options: Any) -> subprocess.Popen[str]:
-    """Start a module of this repository as a process."""
+def python(arguments: list[str], **options: Any) -> Any:
+    """Start a module of this repository as a process, like `subprocess.Popen`."""
+    if zygote.ADDRESS in os.environ and "env" not in options and arguments[0] in zygote.PROGRAMS:
+        return zygote.start(arguments[0], arguments[1:], **options)
     return subprocess.Popen([sys.executable, "-m", *arguments], cwd=REPOSITORY, text=True, **options)
 
 
