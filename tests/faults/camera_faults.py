@@ -22,7 +22,7 @@ def _(world: CameraWorld) -> None:
     with world.away():
         world.one.kill()
         world.work(4.0)
-        world.one.start()
+    world.one.start()
     world.wait_until_up()
 
 
@@ -33,8 +33,8 @@ def _(world: CameraWorld) -> None:
             camera.kill()
         world.work(7.0)
         world.tell_open_gaps(*world.cameras)
-        for camera in world.cameras.values():
-            camera.start()
+    for camera in world.cameras.values():
+        camera.start()
     world.wait_until_up()
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.client
 import json
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -211,7 +212,10 @@ class CameraWorld(World):
                 and gap.from_time.timestamp() < began + SLACK_S
                 and gap.to_time.timestamp() > ended - SLACK_S
             ]
-            untold += not covering
+            if not covering:
+                untold += 1
+                told = [(str(gap.from_time), str(gap.to_time), gap.reason) for gap in gaps if gap.source_id == name]
+                print(f"untold: {name} from {began:.1f} to {ended:.1f}; told: {told}", file=sys.stderr)
         return untold
 
     def close(self) -> None:

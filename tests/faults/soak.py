@@ -22,12 +22,13 @@ from pathlib import Path
 from tests.faults.camera_world import CameraWorld
 from tests.faults.checking import Findings
 from tests.faults.fault import Fault
-from tests.faults.trial import FAULTS, Outcome, complaints_of
-from tests.faults.world import REPOSITORY, World, heed_signals
+from tests.faults.trial import FAULTS, Outcome, complaints_of, outcome_in
+from tests.faults.world import World, heed_signals
+from tests.faults.zygote import REPOSITORY, Zygote
 
 WITH_CAMERAS = 0.3  # of the rounds are the whole pipeline's
 FAULTS_IN_A_ROUND, FAULTS_WITH_CAMERAS = 12, 4
-LONGEST_ROUND_S = 400.0
+LONGEST_ROUND_S = 900.0
 
 
 def chosen(seed: int) -> list[Fault]:
@@ -59,14 +60,15 @@ def soak_round(seed: int, folder: Path) -> Outcome:
 def round_apart(seed: int) -> Outcome:
     """Let a round happen in a process of its own."""
     command = [sys.executable, "-m", "tests.faults.soak", "--round", str(seed)]
-    try:
-        done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=LONGEST_ROUND_S)
-    except subprocess.TimeoutExpired:
-        return Outcome(Findings(), [f"not over after {LONGEST_ROUND_S:.0f} s"])
-    if not done.stdout.strip():
-        return Outcome(Findings(), [f"exit code {done.returncode}: {done.stderr.strip()[-500:]}"])
-    said = json.loads(done.stdout.splitlines()[-1])
-    return Outcome(Findings(**said["findings"]), said["failures"])
+    with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(command, cwd=REPOSITORY, stdout=said, stderr=log)
+        try:
+            code = process.wait(LONGEST_ROUND_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            return Outcome(Findings(), [f"not over after {LONGEST_ROUND_S:.0f} s"])
+        return outcome_in(said, log, code)
 
 
 def soak(minutes: float, seed: int, jobs: int) -> bool:
@@ -83,7 +85,7 @@ def soak(minutes: float, seed: int, jobs: int) -> bool:
             number += 1
 
     waiting = seeds()
-    with ThreadPoolExecutor(jobs) as pool:
+    with Zygote(), ThreadPoolExecutor(jobs) as pool:
         running = {pool.submit(round_apart, number): number for number, _ in zip(waiting, range(jobs), strict=False)}
         while running:
             first = next((future for future in running if future.done()), None)
