@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from hoiclip.errors import InputError
 from hoiclip.vocabulary import DeploymentVocabulary
+from stream.rules.language import RulesFile
 from stream.run.config import SourceConfig, TrackerConfig
 from stream.run.event_sink import EventSink
 from stream.run.layout_config import LayoutConfig, load_layout_config
@@ -61,6 +62,18 @@ def layout_of(zones: Mapping[str, Any] | str | Path | None) -> LayoutConfig:
     if isinstance(zones, str | Path):
         return load_layout_config(Path(zones).expanduser())
     return checked(LayoutConfig, dict(zones or {}), "zones")
+
+
+def rules_of(rules: Mapping[str, Any] | str | Path | None) -> Path | RulesFile | None:
+    """Return a file of rules, or a mapping with the keys of one as rules; None for none."""
+    if rules is None:
+        return None
+    if isinstance(rules, str | Path):
+        path = Path(rules).expanduser()
+        if not path.is_file():
+            raise InputError(f"rules: no file {path}")
+        return path
+    return checked(RulesFile, dict(rules), "rules")
 
 
 def sources_of(

@@ -30,6 +30,7 @@ from stream.commands import (
     evaluate,
     image,
     replay,
+    rules,
     run,
     schema,
     subscribe,
@@ -127,6 +128,7 @@ for function, panel in (
 ):
     app.command(rich_help_panel=panel)(function)
 app.add_typer(evaluate.app, name="eval", rich_help_panel=LEARN)
+app.add_typer(rules.app, name="rules", rich_help_panel=WATCH)
 app.add_typer(engine.app, name="engine", rich_help_panel=SET_UP)
 app.add_typer(models.app, name="models", rich_help_panel=SET_UP)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hoiclip.errors import HoistreamError, InputError
 from hoiclip.lessons import open_vocabulary
-from hoistream.choices import Words, layout_of, sinks_of, tracker_of, vocabulary_of
+from hoistream.choices import Words, layout_of, rules_of, sinks_of, tracker_of, vocabulary_of
 from hoistream.models import EngineChoice, Model, load_model
 from stream.commands.support.batch_progress import BatchProgress
 from stream.events.schema import Event
@@ -25,6 +25,7 @@ from stream.run.calibration_file import calibrated
 from stream.run.canvases import canvases_of, parse_canvases
 from stream.run.event_sink import EventSink
 from stream.run.models import DEMO
+from stream.run.rules import known_names, open_rules
 from stream.run.settings import tracker_settings
 from stream.run.source_run import Head
 from stream.track.settings import TrackerSettings
@@ -55,6 +56,7 @@ def process(
     precision: str | None = None,
     canvases: Sequence[str] = (),
     zones: Mapping[str, Any] | str | Path | None = None,
+    rules: Mapping[str, Any] | str | Path | None = None,
     max_batch: int = 8,
     jobs: int | None = None,
     enhancement: bool = False,
@@ -81,6 +83,7 @@ def process(
         canvases: frame sizes as HEIGHTxWIDTH; the model's when empty.
         zones: what is drawn on the picture, as a YAML file or a mapping with ``zones``, ``lines`` and ``masks``; see
             docs/zones.md.
+        rules: what is an alert, as a YAML file or a mapping with ``rules``; see docs/rules.md.
         max_batch: most frames in one batch; never changes an event.
         jobs: videos read at once; as many as keep the engine full when None. Never changes an event.
         enhancement: use CLIP's view of the whole frame as well.
@@ -110,14 +113,17 @@ def process(
     engine_config, own_engine = opened.engine_for(engine, precision, max_batch)
     tracking = tracker_settings(calibrated(tracker_of(tracker), opened.fingerprint, enhancement=enhancement))
     classifier = open_vocabulary(opened.loaded, vocabulary_of(vocabulary))
+    drawn, wanted_rules = layout_of(zones), rules_of(rules)
+    known = known_names(dict.fromkeys((video.name for video in videos), drawn), [classifier])
     settings = BatchSettings(
         tuple(canvases_of(parse_canvases(canvases), opened.loaded)),
         engine_config,
         tracking,
         target_fps,
         annotated,
-        layout_of(zones).layout(),
+        drawn.layout(),
         max_still_s,
+        open_rules(wanted_rules, known) if wanted_rules is not None else None,
     )
     head = Head(classifier, opened.fingerprint, enhancement, tracking.min_pair_score)
     with ExitStack() as stack:

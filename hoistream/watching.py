@@ -18,6 +18,7 @@ from hoistream.choices import (
     Words,
     checked,
     layout_of,
+    rules_of,
     sinks_of,
     sources_of,
     tracker_of,
@@ -48,6 +49,7 @@ def watch(
     precision: str | None = None,
     canvases: Sequence[str] = (),
     zones: Mapping[str, Any] | str | Path | None = None,
+    rules: Mapping[str, Any] | str | Path | None = None,
     max_batch: int = 8,
     enhancement: bool = False,
     spool_dir: str | Path | None = None,
@@ -75,6 +77,7 @@ def watch(
         canvases: frame sizes as HEIGHTxWIDTH; the model's when empty.
         zones: what is drawn on the picture of sources that say nothing of it, as a YAML file or a
             mapping with ``zones``, ``lines`` and ``masks``; see docs/zones.md.
+        rules: what is an alert, as a YAML file or a mapping with ``rules``; see docs/rules.md.
         max_batch: most frames in one batch, across sources; never changes an event.
         enhancement: use CLIP's view of the whole frame as well.
         spool_dir: where events wait for Redis; the user's state folder when None.
@@ -113,6 +116,7 @@ def watch(
             "vocabulary": vocabulary_of(vocabulary),
             "canvases": list(canvases),
             "tracker": tracker_of(tracker),
+            "rules": rules_of(rules),
             "sinks": urls,
             "spool_dir": spool_dir,
             "enhancement": enhancement,

@@ -47,6 +47,7 @@ def batch(
     zones: Annotated[
         Path | None, typer.Option(help="YAML with `zones`, `lines` and `masks`, as under a source of `run`.")
     ] = None,
+    rules: Annotated[Path | None, typer.Option(help="YAML of what is an alert; see docs/rules.md.")] = None,
     annotated: Annotated[bool, typer.Option("--annotated", help="Also write an annotated MP4 a video.")] = False,
     enhance: Annotated[bool, typer.Option("--enhance", help="Use CLIP's view of the whole frame as well.")] = False,
     sink: Annotated[list[str] | None, typer.Option(help="Also publish events: redis://…, jsonl:PATH, stdout:")] = None,
@@ -73,11 +74,11 @@ def batch(
     from stream.run.calibration_file import calibrated
     from stream.run.canvases import canvases_of, parse_canvases
     from stream.run.config import EngineConfig, TrackerConfig
-    from stream.run.layout_config import load_layout_config
+    from stream.run.layout_config import LayoutConfig, load_layout_config
     from stream.run.models import open_model
+    from stream.run.rules import known_names, open_rules
     from stream.run.settings import tracker_settings
     from stream.run.source_run import Head
-    from stream.zones.layout import Layout
 
     videos = find_videos(paths)
     sizes = parse_canvases(canvas or [])
@@ -85,14 +86,17 @@ def batch(
     thresholds = TrackerConfig(enter_score=enter_score, calibration=calibration)
     tracker = tracker_settings(calibrated(thresholds, loaded.fingerprint, enhancement=enhance))
     head = Head(open_vocabulary(loaded, vocabulary), loaded.fingerprint, enhance, tracker.min_pair_score)
+    drawn = load_layout_config(zones) if zones is not None else LayoutConfig()
+    known = known_names(dict.fromkeys((video.name for video in videos), drawn), [head.classifier])
     settings = BatchSettings(
         tuple(canvases_of(sizes, loaded)),
         EngineConfig.model_validate({"kind": engine, "precision": precision, "max_batch": max_batch}),
         tracker,
         fps,
         annotated,
-        load_layout_config(zones).layout() if zones is not None else Layout(),
+        drawn.layout(),
         max_still_s,
+        open_rules(rules, known) if rules is not None else None,
     )
     with ExitStack() as stack:
         stop = stack.enter_context(stop_on_signals())

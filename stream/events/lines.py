@@ -7,7 +7,14 @@ from typing import IO
 from rich.console import Console
 from rich.text import Text
 
-from stream.events.schema import CoverageGapEvent, Event, EventsLostEvent, InteractionEvent, LineCrossedEvent
+from stream.events.schema import (
+    AlertEvent,
+    CoverageGapEvent,
+    Event,
+    EventsLostEvent,
+    InteractionEvent,
+    LineCrossedEvent,
+)
 from stream.foreign_text import harmless
 
 _STYLES = {
@@ -15,6 +22,7 @@ _STYLES = {
     "updated": "cyan",
     "ended": "yellow",
     "line_crossed": "bold blue",
+    "alert": "bold red reverse",
     "coverage_gap": "bold red",
     "source_state": "magenta",
     "events_lost": "bold red",
@@ -72,6 +80,8 @@ def _what(event: Event) -> str:
         return f"human {event.human_id}  {event.interaction}{where}{length}  {event.score:.2f}  ({event.why})"
     if isinstance(event, LineCrossedEvent):
         return f"human {event.human_id}  {event.interaction}  {event.direction} over {event.line}, no. {event.count}"
+    if isinstance(event, AlertEvent):
+        return f"{event.severity}: {event.rule}  ({event.why})"
     if isinstance(event, CoverageGapEvent):
         return f"blind for {event.blind_s:.1f} s: {event.why or event.reason}"
     if isinstance(event, EventsLostEvent):

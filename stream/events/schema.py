@@ -132,6 +132,25 @@ class LineCrossedEvent(_PairEvent):
     count: int = Field(ge=1, description="How often this interaction has crossed this line this way in this run.")
 
 
+class AlertEvent(_Event):
+    """A rule matched. Its `run_id` is the rules' own over the run of its newest event, and `seq` counts within that.
+
+    `event_id` follows from the rule and `event_ids`, so an alert that is found again is the same one. Since 1.1.
+    """
+
+    type: Literal["alert"] = "alert"
+    rule: str = Field(description="Name of the rule.")
+    severity: Literal["info", "warning", "critical"]
+    reason: str = Field(description="Which operator matched: `lasts`, `sequence`, `absence` or `count`.")
+    why: str = Field(description="The same for people, with the numbers that decided.")
+    event_ids: tuple[str, ...] = Field(min_length=1, description="The events that it came from, in order.")
+    interaction_ids: tuple[str, ...] = Field(description="Their interactions, each once.")
+    interactions: tuple[str, ...] = Field(description="Names of these, each once, such as `hold phone`.")
+    sources: tuple[str, ...] = Field(description="Their sources, each once; `source_id` is that of the newest.")
+    human_ids: tuple[int, ...] = Field(description="Their humans, each once.")
+    zones: tuple[str, ...] = Field(default=(), description="The zones that their pairs were in, each once.")
+
+
 class CoverageGapEvent(_Event):
     """A stretch in which the source could not be seen: nothing can be said about it."""
 
@@ -174,8 +193,17 @@ class EventsLostEvent(_Event):
 PUBLISHER_ID: Final = "(publisher)"
 """The `source_id` of what the publisher says about itself: no camera can be called so."""
 
-EVENT_TYPES: Final = ("started", "updated", "ended", "line_crossed", "coverage_gap", "source_state", "events_lost")
-Event = InteractionEvent | LineCrossedEvent | CoverageGapEvent | SourceStateEvent | EventsLostEvent
+EVENT_TYPES: Final = (
+    "started",
+    "updated",
+    "ended",
+    "line_crossed",
+    "alert",
+    "coverage_gap",
+    "source_state",
+    "events_lost",
+)
+Event = InteractionEvent | LineCrossedEvent | AlertEvent | CoverageGapEvent | SourceStateEvent | EventsLostEvent
 _ADAPTER: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="type")])
 
 

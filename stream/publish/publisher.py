@@ -16,7 +16,7 @@ from platformdirs import user_state_path
 from hoiclip.closing import Closing
 from hoiclip.errors import HoistreamError
 from hoiclip.hashes import short_hash
-from stream.events.schema import PUBLISHER_ID, Event, EventNumbers, EventsLostEvent
+from stream.events.schema import PUBLISHER_ID, AlertEvent, Event, EventNumbers, EventsLostEvent
 from stream.publish.delivery import Delivery, LossReport
 from stream.publish.open_interactions import OpenInteractions
 from stream.publish.records import Record
@@ -112,7 +112,7 @@ class Publisher(Closing):
         record = Record.of(event)
         for worker in self._workers:
             worker.raise_failure()
-        if event.source_id in self._left_open:
+        if event.source_id in self._left_open and not isinstance(event, AlertEvent):  # a rule's run is no source's
             self.begin({event.source_id: event.run_id}, among={event.source_id}, stop=stop)
         if self._spool is not None:
             spool = self._spool

@@ -26,6 +26,7 @@ from stream.recordings.job_types import (
     VideoResult,
     VideoState,
 )
+from stream.recordings.judging import judge_again, one_at_a_time
 from stream.recordings.media import Video
 from stream.recordings.results import ResultPaths, finished, write_results
 from stream.recordings.video_task import VideoTask, Watched, source_of
@@ -133,7 +134,8 @@ class _Work:
         stop: threading.Event,
         checkpoint_s: float,
     ) -> None:
-        self._head, self._settings, self._out, self._sink = head, settings, out, sink
+        self._head, self._settings, self._out = head, settings, out
+        self._sink = one_at_a_time(sink) if sink is not None else None
         self._places, self._stop, self._checkpoint_s = places, stop, checkpoint_s
         self._halt = threading.Event()  # a thread failed, or the pipeline is through
         self._all_begun = threading.Event()
@@ -228,7 +230,10 @@ class _Work:
             layout=settings.layout,
         )
         checkpoints = Checkpoints(self._out, video.name, identity.run_id, with_views=settings.annotated)
-        before = finished(ResultPaths.of(self._out, video.name), identity.run_id, annotated=settings.annotated)
+        paths = ResultPaths.of(self._out, video.name)
+        before = finished(paths, identity.run_id, annotated=settings.annotated)
+        if before is not None and before.rules != settings.rules_fingerprint:
+            before = judge_again(paths, before, settings.rules, title=video.path.name, sink=self._sink)
         if before is not None:
             checkpoints.remove()  # of a job that was killed just after the receipt was written
             return VideoResult(video, "skipped", "", before.frames, before.dropped, before.events, before.seconds)

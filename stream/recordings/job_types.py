@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 
 from hoiclip.types import Canvas
 from stream.recordings.media import Video
+from stream.rules.language import RulesFile
 from stream.run.config import EngineConfig
 from stream.track.settings import TrackerSettings
 from stream.zones.layout import Layout
@@ -27,6 +28,12 @@ class BatchSettings:
     annotated: bool = False
     layout: Layout = field(default_factory=Layout)  # of every video: zones, lines, masks
     max_still_s: float = 0.0  # a picture in which nothing changes is not looked at again for so long
+    rules: RulesFile | None = None
+
+    @property
+    def rules_fingerprint(self) -> str | None:
+        """Names the rules, if any."""
+        return self.rules.fingerprint if self.rules is not None else None
 
 
 class Progress(NamedTuple):

@@ -45,6 +45,7 @@ class Receipt:
     coverage: dict[str, Any]
     engines: list[str]
     seconds: float  # wall
+    rules: str | None = None  # fingerprint of the rules that judged the events
 
     @classmethod
     def read(cls, path: Path) -> Self | None:

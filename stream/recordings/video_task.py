@@ -16,6 +16,7 @@ from stream.recordings.checkpoint import Checkpoints, Saved
 from stream.recordings.job_types import BatchSettings
 from stream.recordings.media import Video
 from stream.recordings.results import Receipt
+from stream.rules.engine import RulesEngine
 from stream.run.identity import RunIdentity
 from stream.run.source_run import Head, SourceRun, source_tracker
 from stream.track.transitions import PairView
@@ -71,7 +72,10 @@ class VideoTask:
         self.video = video
         self.length_s = saved.length_s if saved else 0.0  # as the file says
         self.frames = 0  # looked at here
-        self._events: list[Event] = list(saved.events) if saved else []
+        self._rules = RulesEngine(settings.rules) if settings.rules is not None else None
+        self._events: list[Event] = []  # with alerts, which the journal is without: they follow from the others
+        for event in saved.events if saved else ():
+            self._events += self._judged(event)
         self._views: list[View] = list(saved.views) if saved else []
         self._to_repeat = list(self._events)  # for the sink
         self._identity, self._settings, self._sink, self._engine_name = identity, settings, sink, engine_name
@@ -101,10 +105,15 @@ class VideoTask:
         """
         if isinstance(event, InteractionEvent) and event.reason == "stopped":
             return
-        self._events.append(event)
         self._checkpoints.note_event(event)
-        if self._sink is not None:
-            self._sink(event)
+        for each in self._judged(event):
+            self._events.append(each)
+            if self._sink is not None:
+                self._sink(each)
+
+    def _judged(self, event: Event) -> list[Event]:
+        """Return an event and the alerts that are due by it."""
+        return [event, *(self._rules.take(event) if self._rules is not None else ())]
 
     def _view(self, t_s: float, pairs: list[PairView]) -> None:
         self._views.append((t_s, pairs))
@@ -151,5 +160,6 @@ class VideoTask:
             },
             engines=list(self._engines),
             seconds=round(time.monotonic() - self._started_s, 3),
+            rules=self._settings.rules_fingerprint,
         )
         return Watched(self.video, self._events, self._views, receipt, self._checkpoints)

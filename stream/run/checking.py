@@ -12,19 +12,22 @@ from stream.run.calibration_file import calibrated
 from stream.run.canvases import canvases_of, parse_canvases
 from stream.run.config import RunConfig
 from stream.run.models import open_model
+from stream.run.rules import known_names, open_rules
 from stream.run.settings import source_settings, tracker_settings
 
 
 def check(settings: RunConfig) -> None:
-    """Raise InputError for the first thing that cannot be right: model, words, thresholds, sources, sinks."""
+    """Raise InputError for the first thing that cannot be right: model, words, thresholds, rules, sources, sinks."""
     loaded = open_model(settings.model)
     canvases = canvases_of(parse_canvases(settings.canvases), loaded)
     for url in settings.sinks:
         check_sink(url)
     known: set[str] = set()
+    classifiers = {}
     for source in settings.sources:
         source_settings(source, canvases)
-        known |= set(open_vocabulary(loaded, source.vocabulary or settings.vocabulary).names)
+        classifiers[source.id] = open_vocabulary(loaded, source.vocabulary or settings.vocabulary)
+        known |= set(classifiers[source.id].names)
         trackers = [
             calibrated(each, loaded.fingerprint, enhancement=settings.enhancement)
             for each in (settings.tracker, source.tracker)
@@ -32,6 +35,10 @@ def check(settings: RunConfig) -> None:
         tracker_settings(*trackers)
         _check_thresholds(source.tracker.thresholds, known, f"sources.{source.id}.tracker.thresholds")
     _check_thresholds(settings.tracker.thresholds, known, "tracker.thresholds")
+    if settings.rules is not None:
+        open_rules(
+            settings.rules, known_names({source.id: source for source in settings.sources}, classifiers.values())
+        )
 
 
 def check_sink(url: str) -> None:

@@ -19,6 +19,7 @@ from pydantic import (
 
 from hoiclip.vocabulary import DeploymentVocabulary
 from stream.decode.sources import MAX_STILL_S, camera_without_scheme
+from stream.rules.language import RulesFile
 from stream.run.canvases import parse_canvases
 from stream.run.layout_config import LayoutConfig
 
@@ -46,6 +47,9 @@ Words = Annotated[
     BeforeValidator(_words),
 ]
 """What to look for: a YAML file, or the same written in place, as a list of interactions for short."""
+
+Rules = Annotated[Annotated[Path, Tag("file")] | Annotated[RulesFile, Tag("words")], Discriminator(_form)]
+"""Rules over the events: a YAML file, or the same written in place."""
 
 
 class EngineConfig(_Strict):
@@ -162,6 +166,7 @@ class RunConfig(_Strict):
     )
     engine: EngineConfig = Field(default_factory=EngineConfig)
     tracker: TrackerConfig = Field(default_factory=TrackerConfig)
+    rules: Rules | None = Field(None, description="What is an alert: a file of rules, docs/rules.md.")
     sinks: list[str] = Field(default_factory=lambda: ["stdout:"], description="redis://…, jsonl:PATH, stdout:")
     spool_dir: Path | None = Field(
         None, description="Events wait here for Redis; the user's state folder when not given."

@@ -16,11 +16,11 @@ from hoiclip.closing import Closing
 from hoiclip.errors import HoistreamError
 from hoiclip.lessons import open_vocabulary
 from hoiclip.vocabulary import DeploymentVocabulary
-from stream.events.schema import Event
+from stream.events.schema import AlertEvent, Event
 from stream.ingest.batcher import FrameBatcher
 from stream.ingest.source_state import SourceMessage
 from stream.ingest.supervisor import SourceSupervisor
-from stream.publish.publisher import Publisher
+from stream.publish.publisher import Publisher, default_spool_dir
 from stream.run.calibration_file import calibrated
 from stream.run.canvases import canvases_of, parse_canvases
 from stream.run.config import RunConfig, SourceConfig
@@ -32,6 +32,7 @@ from stream.run.identity import RunIdentity, live_run_id
 from stream.run.metrics import Metrics, MetricsServer
 from stream.run.models import open_model
 from stream.run.pipeline import Pipeline, SourceReport, StageTimes
+from stream.run.rules import DeployedRules, known_names, open_rules
 from stream.run.scraped import Scraped
 from stream.run.settings import source_settings, tracker_settings
 from stream.run.source_run import Head, PairWatcher, SourceRun, source_tracker
@@ -86,6 +87,7 @@ class Deployment(Closing):
                 source.id: self._source_run(source, loaded, classifiers[source.id], watchers.get(source.id))
                 for source in settings.sources
             }
+            self._rules = _deployed_rules(settings, classifiers, opened)
             self._publisher = opened.enter_context(
                 Publisher(
                     settings.sinks, spool_dir=settings.spool_dir, max_spool_bytes=int(settings.spool_max_mb * 2**20)
@@ -115,6 +117,9 @@ class Deployment(Closing):
         """
         settings = self._settings
         self._publisher.begin({name: run.run_id for name, run in self._runs.items()}, stop=stop)
+        alert = partial(self._publish_alert, stop)
+        if self._rules is not None:
+            self._rules.start(alert)
         with self._supervisor as supervisor:
             for source in settings.sources:
                 supervisor.add(source_settings(source, self.canvases))
@@ -126,10 +131,13 @@ class Deployment(Closing):
                 metrics=self.metrics,
                 times=self._times,
                 on_message=self._on_message,
+                on_idle=partial(self._rules.tick, alert) if self._rules is not None else None,
             )
             reports = pipeline.run(stop)
             for message in supervisor.close_accounts():  # cameras that are away at the end
                 pipeline.publish_gap(message)
+            if self._rules is not None:
+                self._rules.finish(alert)
         now_s = time.monotonic()
         stopped_s = now_s if pipeline.stopped_s is None else pipeline.stopped_s
         self._publisher.close(max(stopped_s + _END_S, now_s + _LEAST_FLUSH_S))
@@ -142,6 +150,14 @@ class Deployment(Closing):
         published = self._publisher.publish(event, stop)
         for sink in self._own_sinks:
             sink.write(published)
+        if self._rules is not None:
+            self._rules.take(published, partial(self._publish_alert, stop))
+
+    def _publish_alert(self, stop: threading.Event, alert: AlertEvent) -> None:
+        published = self._publisher.publish(alert, stop)
+        for sink in self._own_sinks:
+            sink.write(published)
+        self.metrics.events.labels(alert.source_id, alert.type).inc()
 
     def _source_run(
         self,
@@ -172,6 +188,20 @@ class Deployment(Closing):
             tracker=tracking,
             layout=source.layout(),
         )
+
+
+def _deployed_rules(
+    settings: RunConfig, classifiers: Mapping[str, TextClassifier], opened: ExitStack
+) -> DeployedRules | None:
+    """Return the deployment's rules; their memory is kept beside the spool where there are cameras."""
+    if settings.rules is None:
+        return None
+    rules = open_rules(
+        settings.rules, known_names({source.id: source for source in settings.sources}, classifiers.values())
+    )
+    is_live = any(source.live for source in settings.sources)
+    folder = (settings.spool_dir or default_spool_dir()) if is_live else None
+    return opened.enter_context(DeployedRules(rules, folder))
 
 
 def _classifiers(settings: RunConfig, loaded: LoadedModel) -> dict[str, TextClassifier]:

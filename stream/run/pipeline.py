@@ -77,6 +77,7 @@ class Pipeline:
         times: StageTimes | None = None,
         on_message: Callable[[SourceMessage], None] | None = None,
         on_frame: Callable[[FrameMeta], None] | None = None,
+        on_idle: Callable[[], None] | None = None,
     ) -> None:
         self._batcher = batcher
         self._engines = engines
@@ -85,6 +86,7 @@ class Pipeline:
         self._metrics = metrics
         self._on_message = on_message
         self._on_frame = on_frame
+        self._on_idle = on_idle  # called from the thread of `run` when there is nothing to do, ten times a second
         self.finished = False  # every source has said its last word
         self.stopped_s: float | None = None  # when the caller's stop was noticed (monotonic)
         self._work: queue.Queue[Inferred | SourceMessage | None] = queue.Queue(maxsize=4)
@@ -104,7 +106,7 @@ class Pipeline:
                 try:
                     item = self._work.get(timeout=_LOOK_EVERY_S)
                 except queue.Empty:
-                    self._end_unseen()
+                    self._rest()
                     continue
                 if item is None:
                     break
@@ -113,7 +115,7 @@ class Pipeline:
                 else:
                     self._message(item)
                 if self._work.empty():
-                    self._end_unseen()
+                    self._rest()
             self._notice(stop)
             for run in list(self._sources.values()):  # whatever did not end by itself ends with the pipeline
                 self._emit(run, run.finish("stopped"))
@@ -213,6 +215,11 @@ class Pipeline:
                 self.reports[message.source_id]  # a source that ended without a frame has a report too
         if self._on_message:
             self._on_message(message)
+
+    def _rest(self) -> None:
+        self._end_unseen()
+        if self._on_idle is not None:
+            self._on_idle()
 
     def _end_unseen(self) -> None:
         """End what was going on before cameras that have been away for too long."""

@@ -38,6 +38,7 @@ def load_run_config(config: Path, *, model: str | None = None) -> RunConfig:
         "model": str(model_path(settings.model, beside=beside)),
         "vocabulary": _located_vocabulary("vocabulary", settings.vocabulary, config),
         "tracker": _located_tracker("tracker", settings.tracker, config),
+        "rules": _located("rules", settings.rules, config) if isinstance(settings.rules, Path) else settings.rules,
         "sources": [_located_source(source, config) for source in settings.sources],
     }
     return settings.model_copy(update=located)

@@ -147,3 +147,36 @@ def test_zones_reach_the_table_and_other_zones_do_a_video_again(
     assert {text for text in plain["zones"].to_pylist() if text is not None} == {"[]"}
     with pytest.raises(hoistream.InputError, match=r"zones, `zones\.a\.polygon`: .*at least 3"):
         process(folder, zones={"zones": {"a": {"polygon": [[0, 0]]}}})
+
+
+RULES = {
+    "rules": [
+        {"name": "long", "lasts": {"what": {"zone": "everywhere"}, "for_s": 0.2}},
+        {"name": "often", "count": {"what": {"zone": "everywhere"}, "at_least": 2, "within_s": 60}},
+    ]
+}
+WHOLE = {"zones": {"everywhere": {"polygon": [[0, 0], [1, 0], [1, 1], [0, 1]], "settle_s": 0}}}
+
+
+def test_other_rules_judge_the_stored_events_again_without_looking_at_the_video(
+    process: Callable[..., pa.Table], folder: Path, tmp_path: Path
+) -> None:
+    out, heard = tmp_path / "out", []
+
+    class Listener:
+        write = heard.append
+
+        def close(self) -> None: ...
+
+    plain = process(folder, out=out, zones=WHOLE)
+    for video in folder.iterdir():
+        video.chmod(0)
+    again = process(folder, out=out, zones=WHOLE, rules=RULES, sinks=[Listener()])
+    alerts = again.filter(pc.equal(again["type"], "alert"))
+    assert set(alerts["rule"].to_pylist()) == {"long", "often"}
+    assert again.filter(pc.not_equal(again["type"], "alert")).equals(plain)
+    assert [event.event_id for event in heard] == alerts["event_id"].to_pylist()
+    assert process(folder, out=tmp_path / "new", zones=WHOLE, rules=RULES).equals(again)  # as if judged at once
+    assert process(folder, out=out, zones=WHOLE).equals(plain)
+    with pytest.raises(hoistream.InputError, match="no zone 'nowhere'"):
+        process(folder, rules={"rules": [{"name": "a", "lasts": {"what": {"zone": "nowhere"}, "for_s": 1}}]})

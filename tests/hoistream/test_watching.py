@@ -322,3 +322,34 @@ def test_zones_are_those_of_sources_that_have_none_of_their_own(watch: Watching,
     with watch([clip, own], zones={"zones": {"everywhere": whole}}) as events:
         found = {(event.source_id, event.zones) for event in events if event.type == "started"}
     assert found == {("clip", ("everywhere",)), ("own", ("mine",))}
+
+
+def test_alerts_come_among_the_events(watch: Watching, clip: Path, tmp_path: Path) -> None:
+    file = tmp_path / "rules.yaml"
+    condition = "{camera: clip, zone: all}"
+    file.write_text(f"rules:\n  - name: often\n    count: {{what: {condition}, at_least: 2, within_s: 60}}\n")
+    whole = {"zones": {"all": {"polygon": [[0, 0], [1, 0], [1, 1], [0, 1]], "settle_s": 0}}}
+    with watch(clip, rules=file, zones=whole, sinks=[f"jsonl:{tmp_path / 'events.jsonl'}"]) as events:
+        heard = list(events)
+    alerts = [event for event in heard if event.type == "alert"]
+    assert alerts
+    starts = [event.event_id for event in heard if event.type == "started"]
+    assert list(alerts[0].event_ids) == starts[:2]
+    assert heard.index(alerts[0]) > [event.event_id for event in heard].index(starts[1])
+    lines = (tmp_path / "events.jsonl").read_text().splitlines()
+    assert [json.loads(line)["event_id"] for line in lines] == [event.event_id for event in heard]
+
+
+def test_rules_of_a_live_camera_keep_their_memory_beside_the_spool(
+    watch: Watching, make_camera: Callable[..., Any], tmp_path: Path
+) -> None:
+    camera = make_camera(seconds=4.0)
+    camera.start()
+    zones = {"zones": {"all": {"polygon": [[0, 0], [1, 0], [1, 1], [0, 1]], "settle_s": 0}}}
+    rules = {"rules": [{"name": "long", "lasts": {"what": {"zone": "all"}, "for_s": 0.5}}]}
+    with watch({"gate": camera.url}, rules=rules, zones=zones, spool_dir=tmp_path) as events:
+        alert = next(event for event in events if event.type == "alert")
+    assert (alert.source_id, alert.rule, alert.zones) == ("gate", "long", ("all",))
+    assert alert.capture_time is not None
+    record = json.loads((tmp_path / "rules.json").read_text())
+    assert list(record["lanes"]) == ["gate"]

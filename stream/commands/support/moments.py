@@ -6,6 +6,8 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
+from hoiclip.errors import InputError
+
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -35,3 +37,11 @@ def past_time(text: str) -> datetime:
     if isinstance(moment, str):
         raise ValueError(f"expected a time such as 5m or 2026-11-23T14:02, got {text!r}")
     return datetime.now(UTC) - moment if isinstance(moment, timedelta) else moment
+
+
+def past_time_option(name: str, text: str | None) -> datetime | None:
+    """Return the time that an option says, None where it is not given. Raises InputError."""
+    try:
+        return past_time(text) if text is not None else None
+    except ValueError as error:
+        raise InputError(f"{name}: {error}") from None
