@@ -109,6 +109,7 @@ class Pipeline:
                     self._rest()
                     continue
                 if item is None:
+                    self._notice(stop)
                     break
                 if isinstance(item, Inferred):
                     self._postprocess(item)
