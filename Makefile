@@ -2,7 +2,9 @@
 #   make demo        set up (about 0.9 GB, no torch), then play a camera and a file through the whole pipeline into out/demo/
 #   make test        set up for development (about 7 GB with torch), then run every test; prints the slowest ten
 #   make test-fast   the tests for the inner loop: under a minute
-#   make soak        random faults for an hour (MINUTES=, SEED=); a failure prints the seed that brings it again
+#   make soak        random faults for an hour (MINUTES=, SEED=), then foreign bytes for a quarter (FUZZ_MINUTES=); a failure
+#                    prints the seed that brings it again
+#   make mutants     change the code in small ways and see whether a test notices (ONLY=, SAMPLE=, SEED=, SURVIVORS=1)
 #   make check       lint, types, the contract of every folder, the documentation's links
 #   make docs        the documentation as a site, in site/
 #   make bench       the numbers in docs/performance.md
@@ -14,7 +16,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo test test-fast soak check docs bench bench-gpu lock clean
+.PHONY: help setup demo test test-fast soak mutants check docs bench bench-gpu lock clean
 
 help:
 	@sed -n "s|^#   ||p" Makefile
@@ -52,6 +54,11 @@ test-fast: $(VENV)/.dev
 
 soak: $(VENV)/.dev
 	@$(BIN)/python -m tests.faults.soak --minutes $(or $(MINUTES),60) $(if $(SEED),--seed $(SEED))
+	@$(BIN)/python -m tests.fuzz.long --minutes $(or $(FUZZ_MINUTES),15) $(if $(SEED),--seed $(SEED))
+
+mutants: $(VENV)/.dev
+	@nice -n 10 $(BIN)/python -m tests.mutants.run $(if $(ONLY),--only $(ONLY)) $(if $(SAMPLE),--sample $(SAMPLE)) \
+	  $(if $(SEED),--seed $(SEED)) $(if $(SURVIVORS),--survivors)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

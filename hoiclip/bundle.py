@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from hoiclip.classifier import Floats
 from hoiclip.errors import InputError
+from hoiclip.foreign_json import UNFIT, parse_json
 from hoiclip.hashes import file_sha256
 from hoiclip.loaded import LoadedModel
 from hoiclip.model_file import WEIGHTS, read_model_file
@@ -83,13 +83,23 @@ def open_bundle(path: Path, text_tower: TextTower) -> Bundle:
         config=stored.config,
         heads=stored.heads,
         vocabulary=load_builtin(stored.config.vocabulary),
-        card=json.loads((path / CARD).read_text(encoding="utf-8")),
+        card=_card(path / CARD),
         path=path,
         fingerprint=stored.fingerprint,
         canvases=tuple(map(Canvas.parse, manifest["canvases"])),
         default_vocabulary=path / VOCABULARY if VOCABULARY in manifest["files"] else None,
         text_tower=text_tower,
     )
+
+
+def _card(path: Path) -> dict[str, Any]:
+    try:
+        card = parse_json(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not a model card that can be read ({error}); make the bundle anew") from error
+    if not isinstance(card, dict):
+        raise InputError(f"{path}: not a model card: expected an object, got {type(card).__name__}")
+    return card
 
 
 def check_bundle(path: Path) -> dict[str, Any]:
@@ -99,7 +109,7 @@ def check_bundle(path: Path) -> dict[str, Any]:
     """
     again = "copy the bundle again, or make it anew with `hoistream bundle`"
     try:
-        manifest: dict[str, Any] = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        manifest: dict[str, Any] = parse_json((path / MANIFEST).read_bytes())
         if manifest["format"] != FORMAT:
             raise ValueError(f"its format is {manifest['format']!r}, this version of hoistream reads {FORMAT!r}")
         files = {str(name): (int(entry["bytes"]), str(entry["sha256"])) for name, entry in manifest["files"].items()}
@@ -108,7 +118,9 @@ def check_bundle(path: Path) -> dict[str, Any]:
             raise ValueError("it does not list a bundle's files")
         if any(Path(name).is_absolute() or ".." in Path(name).parts for name in files):
             raise ValueError("it names files outside the bundle")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        if any(not name.isprintable() for name in files):
+            raise ValueError("it names files that cannot be")
+    except (OSError, *UNFIT) as error:
         raise InputError(f"{path / MANIFEST}: not a manifest that can be used ({error}); {again}") from error
     for name, (size, sha256) in files.items():
         try:

@@ -68,6 +68,8 @@ _DAMAGE = (
     AssertionError,
     TypeError,
     AttributeError,
+    ArithmeticError,
+    MemoryError,
     struct.error,
 )
 _DEAD = re.compile(
@@ -118,11 +120,18 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     except _DAMAGE as error:
         raise InputError(f"{path}: cannot be read: truncated or not a PyTorch checkpoint; download it again") from error
     model = data.get("model", data) if isinstance(data, dict) else None
-    if not isinstance(model, dict) or not model or not all(isinstance(v, Tensor) for v in model.values()):
+    if not isinstance(model, dict) or not model or not all(map(_is_weight, model.items())):
         raise InputError(
             f"{path}: holds no state dict; expected {{'model': {{name: tensor}}}} as HOICLIP's training saves it"
         )
     return {key.removeprefix("module."): value for key, value in model.items()}
+
+
+def _is_weight(item: tuple[object, object]) -> bool:
+    name, value = item
+    return (
+        isinstance(name, str) and isinstance(value, Tensor) and value.layout == torch.strided and not value.is_complex()
+    )
 
 
 def file_sha256(path: Path) -> str:
@@ -291,6 +300,12 @@ def _check(config: ModelConfig, weights: Mapping[str, Tensor], unexpected: list[
             raise InputError(f"{where}: `{key}` has shape {list(weights[key].shape)}, expected {list(shape)}")
 
 
+def _logit_scale(value: Tensor, where: str) -> float:
+    if value.numel() != 1 or not abs(logarithm := float(value)) < 100:
+        raise InputError(f"{where}: `logit_scale` is {value.tolist()!r:.60}, expected the logarithm of a temperature")
+    return math.exp(logarithm)
+
+
 def _trained_heads(official: Mapping[str, Tensor], config: ModelConfig, where: str) -> TrainedHeads:
     interactions, verbs, embed = config.num_interactions, config.num_verbs, config.clip.embed_dim
     keys = _heads(official)
@@ -304,7 +319,7 @@ def _trained_heads(official: Mapping[str, Tensor], config: ModelConfig, where: s
         interaction_bias=bias[0].numpy() if bias else np.zeros(interactions, np.float32),
         verb_text=verb_text.numpy(),
         verb_to_interaction=table.numpy(),
-        logit_scale=math.exp(float(_need(official, "logit_scale", where))),
+        logit_scale=_logit_scale(_need(official, "logit_scale", where), where),
         verb_weight=config.verb_weight,
         text_embedding=np.zeros((interactions, embed), np.float32),
     )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 import json
+import operator
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,7 @@ import yaml
 from hoiclip.classifier import TaughtRow, TextClassifier
 from hoiclip.errors import InputError
 from hoiclip.files import replacing, write_whole
+from hoiclip.foreign_json import UNFIT, parse_json
 from hoiclip.hashes import short_hash
 from hoiclip.loaded import LoadedModel
 from hoiclip.vocabulary import DeploymentVocabulary, load_deployment, templates_of, wanted_rows
@@ -150,19 +153,28 @@ def _slug(name: str) -> str:
 
 def _read(path: Path) -> Lesson:
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise ValueError("too large")
+        with zipfile.ZipFile(path) as archive:  # a small file may hold far more than its size
+            if sum(member.file_size for member in archive.infolist()) > _MAX_BYTES:
+                raise ValueError("too large")
         with np.load(path, allow_pickle=False) as stored:
-            facts = json.loads(str(stored["facts"]))
+            facts = parse_json(str(stored["facts"]))
             if facts["format"] != _FORMAT:
                 raise ValueError(f"format {facts['format']!r}, expected {_FORMAT!r}")
             arrays = [np.asarray(stored[key], np.float32) for key in ("text", "verb_text", "embedding")]
             text, verb_text, embedding = arrays
             if len({array.shape for array in arrays}) != 1 or text.ndim != 1 or not np.isfinite(np.stack(arrays)).all():
                 raise ValueError("its rows are not three finite vectors of one length")
-        row = TaughtRow(facts["name"], text, verb_text, facts["object"], embedding, float(facts["bias"]))
-        return Lesson(row, facts["model_fingerprint"], tuple(facts["examples"]), int(facts["version"]))
-    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        name, fingerprint, thing, bias = (
+            facts["name"],
+            facts["model_fingerprint"],
+            facts["object"],
+            float(facts["bias"]),
+        )
+        if not isinstance(name, str) or not isinstance(fingerprint, str) or not np.isfinite(bias):
+            raise ValueError("its name, model or bias cannot be")
+        row = TaughtRow(name, text, verb_text, None if thing is None else operator.index(thing), embedding, bias)
+        return Lesson(row, fingerprint, tuple(map(str, facts["examples"])), operator.index(facts["version"]))
+    except (OSError, EOFError, *UNFIT, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path}: not a lesson that can be used ({error}); delete it and teach again") from error
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from hoiclip.classifier import TrainedHeads
 from hoiclip.config import ModelConfig
 from hoiclip.errors import InputError
+from hoiclip.foreign_json import UNFIT, parse_json
 
 FORMAT = "hoistream-1"
 HEADS = "heads."  # prefix of the trained heads, which are no part of the module
@@ -48,14 +48,19 @@ def read_model_file(file: Path) -> ModelFile:
                     f"{file}: not a hoistream model (format {metadata.get('format')!r}, expected {FORMAT!r})"
                 )
             arrays = {item.name: stored.get_tensor(HEADS + item.name) for item in fields(TrainedHeads)}
+        single: dict[str, Any] = {name: np.asarray(value, np.float32) for name, value in arrays.items()}
+        for name in ("logit_scale", "verb_weight"):
+            single[name] = float(single[name])
+        config = ModelConfig.from_dict(parse_json(metadata["config"]))
+        card = parse_json(metadata["card"])
+        if not isinstance(card, dict):
+            raise TypeError("its card is no object")
+        return ModelFile(config, TrainedHeads(**single), card, metadata["fingerprint"])
     except SafetensorError as error:
         raise InputError(f"{file}: not a readable safetensors file ({error}); convert or copy it again") from error
-    single: dict[str, Any] = {name: np.asarray(value, np.float32) for name, value in arrays.items()}
-    for name in ("logit_scale", "verb_weight"):
-        single[name] = float(single[name])
-    return ModelFile(
-        ModelConfig.from_dict(json.loads(metadata["config"])),
-        TrainedHeads(**single),
-        json.loads(metadata["card"]),
-        metadata["fingerprint"],
-    )
+    except InputError:
+        raise
+    except (OSError, MemoryError, *UNFIT) as error:
+        raise InputError(
+            f"{file}: not a hoistream model ({type(error).__name__}: {error}); convert it again"
+        ) from error

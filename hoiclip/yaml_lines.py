@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from hoiclip.errors import InputError
+from hoiclip.foreign_json import UNFIT
 
 Location = tuple[str | int, ...]
 Model = TypeVar("Model", bound=BaseModel)
@@ -109,9 +110,11 @@ def _read(node: yaml.Node, location: Location, lines: dict[Location, int], path:
             return None
         try:
             return yaml.safe_load(yaml.serialize(node))
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, *UNFIT) as error:  # PyYAML lets through what Python says of `!!int x` or 2001-99-99
+            tag = node.tag.rpartition(":")[2]
             raise ConfigError(
-                f"{path}:{node.start_mark.line + 1}: not a plain value: {getattr(error, 'problem', error)}"
+                f"{path}:{node.start_mark.line + 1}: not a plain value: "
+                f"{getattr(error, 'problem', f'no {tag}; quote it if it is text')}"
             ) from error
     return _VARIABLE.sub(lambda match: _variable(match, node.start_mark.line + 1, path), node.value)
 

@@ -11,9 +11,11 @@ import re
 MASK = "***"
 
 # What stands between "://" and "@": without a slash in any case; with one (a password may hold it) only where a colon
-# shows that it is "user:password" and not "host:port/path@...".
+# shows that it is "user:password" and not "host:port/path@...". Bounds keep the time linear: a camera may say anything.
 _USER = re.compile(
-    r"""([a-z][a-z0-9+.-]*://)(?:[^\s/"'<>]*|[^\s/:@"'<>]*:(?!\d{1,5}(?:/|\s|$))[^\s"'<>]*)@""", re.IGNORECASE
+    r"""([a-z][a-z0-9+.-]{0,30}://)"""
+    r"""(?:[^\s/"'<>]{0,2000}|[^\s/:@"'<>]{0,500}:(?!\d{1,5}(?:/|\s|$))[^\s"'<>]{0,2000})@""",
+    re.IGNORECASE,
 )
 _QUERY = re.compile(
     r"""([?&;](?:pass|passwd|password|pwd|token|access_token|auth|key|api_?key|secret|sig|signature)=)[^&;\s"'<>]+""",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from hoiclip.errors import InputError
 from hoiclip.evaluation.event_types import PredictedEvent, Sighting, TrueInteraction, TrueVideo
+from hoiclip.foreign_json import UNFIT, parse_json
 from hoiclip.vocabulary import spoken
 
 EVENTS_SUFFIX = ".events.jsonl"
@@ -43,19 +43,19 @@ def read_folders(predictions: Path, annotations: Path) -> tuple[dict[str, TrueVi
 def read_annotation(path: Path) -> TrueVideo | None:
     """Return what happened in a video, or None for a JSON file that is no video annotation."""
     try:
-        document = json.loads(path.read_bytes())
+        document = parse_json(path.read_bytes())
     except ValueError as error:
         raise InputError(f"{path}: not JSON: {error}") from error
     if not isinstance(document, dict) or "interactions" not in document:
         return None
     try:
         return true_video(document)
-    except (KeyError, TypeError, ValueError) as error:
+    except UNFIT as error:
         raise InputError(f"{path}: not a video annotation ({type(error).__name__}: {error})") from error
 
 
 def true_video(document: dict[str, Any]) -> TrueVideo:
-    """Return the truth of a parsed annotation. Raises KeyError, TypeError or ValueError where it is none."""
+    """Return the truth of a parsed annotation. Raises one of `UNFIT` where it is none."""
     frames = document.get("frames", [])
     times = np.array([frame["t_s"] for frame in frames], np.float64)
     step_s = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
@@ -87,16 +87,16 @@ def read_events(path: Path) -> list[PredictedEvent]:
     One that was never ended (an interrupted run) lasts to its last line. Other event types are passed over.
     """
     lines: dict[str, list[dict[str, Any]]] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         try:
-            event = json.loads(line)
+            event = parse_json(line)
             if event["type"] in ("started", "updated", "ended"):
                 lines.setdefault(event["interaction_id"], []).append(event)
-        except (ValueError, KeyError, TypeError) as error:
+        except UNFIT as error:
             raise InputError(f"{path}:{number}: not an event ({type(error).__name__}: {error})") from error
     try:
         events = [_event(group) for group in lines.values()]
-    except (KeyError, TypeError) as error:
+    except UNFIT as error:
         raise InputError(f"{path}: an event lacks a field ({type(error).__name__}: {error})") from error
     return sorted(events, key=lambda event: (event.start_s, event.name, event.human_id))
 

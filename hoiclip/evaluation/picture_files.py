@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from hoiclip.errors import InputError
 from hoiclip.evaluation.hico import Pairs
 from hoiclip.evaluation.vcoco import RolePairs, RoleTruth
+from hoiclip.foreign_json import UNFIT, parse_json
 
 if TYPE_CHECKING:
     from hoiclip.vocabulary import Vocabulary
@@ -167,7 +167,7 @@ def _by_parts(vocabulary: Vocabulary) -> dict[tuple[int, int], int]:
 
 def _read_list(path: Path, pairs_key: str) -> list[dict[str, Any]]:
     try:
-        document = json.loads(path.read_bytes())
+        document = parse_json(path.read_bytes())
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     except ValueError as error:
@@ -181,6 +181,11 @@ def _read_list(path: Path, pairs_key: str) -> list[dict[str, Any]]:
         ]
         if missing:
             raise InputError(f"{path}: picture {number}: no {missing[0]!r}; see docs/evaluation.md")
+        if not isinstance(picture["file_name"], str):
+            raise InputError(f"{path}: picture {number}: file_name is no text; see docs/evaluation.md")
+        for key in (boxes_key, pairs_key):
+            if not isinstance(picture[key], list) or not all(isinstance(each, dict) for each in picture[key]):
+                raise InputError(f"{path}: picture {number}: {key!r} is no list of objects; see docs/evaluation.md")
     return document
 
 
@@ -188,7 +193,7 @@ def _boxes(picture: dict[str, Any], key: str, where: str) -> tuple[NDArray[np.fl
     try:
         boxes = np.array([box["bbox"] for box in picture[key]], np.float64).reshape(-1, 4)
         categories = np.array([box["category_id"] for box in picture[key]], np.int64)
-    except (KeyError, TypeError, ValueError) as error:
+    except UNFIT as error:
         raise InputError(
             f"{where}: each of `{key}` needs bbox [x0, y0, x1, y1] and category_id ({type(error).__name__}: {error})"
         ) from error
@@ -211,7 +216,7 @@ def _indices(
     """Return `key` of every pair, counted from 0 although the file counts from `first`."""
     try:
         values = np.array([hoi[key] for hoi in hois], np.int64) - first
-    except (KeyError, TypeError, ValueError) as error:
+    except UNFIT as error:
         raise InputError(f"{where}: every pair needs an integer {key} ({type(error).__name__}: {error})") from error
     if len(values) and not lowest <= values.min() <= values.max() < count:
         bad = next(int(v) for v in values if not lowest <= v < count)
@@ -222,7 +227,7 @@ def _indices(
 def _scores(hois: list[dict[str, Any]], where: str) -> NDArray[np.float64]:
     try:
         scores = np.array([hoi["score"] for hoi in hois], np.float64)
-    except (KeyError, TypeError, ValueError) as error:
+    except UNFIT as error:
         raise InputError(f"{where}: every pair needs a score ({type(error).__name__}: {error})") from error
     if not np.isfinite(scores).all():
         raise InputError(f"{where}: a score is not finite")

@@ -7,8 +7,10 @@ request is made without them, and only its first lines are read.
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
+import time
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -34,14 +36,14 @@ def redirect_target(url: str, timeout_s: float) -> str | None:
         return None
     with socket.create_connection((parts.hostname, parts.port or DEFAULT_PORTS[parts.scheme]), timeout_s) as connection:
         try:
-            return _ask(connection, parts)
+            return _ask(connection, parts, timeout_s)
         except TimeoutError as error:
             raise SilentServerError from error
         except OSError:  # FFmpeg will say what is wrong
             return None
 
 
-def _ask(connection: socket.socket, parts: SplitResult) -> str | None:
+def _ask(connection: socket.socket, parts: SplitResult, timeout_s: float) -> str | None:
     if parts.scheme in ("rtsps", "https"):
         connection = _unchecked().wrap_socket(connection, server_hostname=parts.hostname)
     host = parts.netloc.rpartition("@")[2]
@@ -51,15 +53,16 @@ def _ask(connection: socket.socket, parts: SplitResult) -> str | None:
     else:
         lines = [f"GET {path} HTTP/1.1", f"Host: {host}", "Connection: close"]
     connection.sendall("\r\n".join([*lines, "User-Agent: hoistream", "", ""]).encode())
-    head = b""
+    head, end_s = b"", time.monotonic() + timeout_s
     while b"\r\n\r\n" not in head and len(head) < MAX_HEAD_BYTES:
+        connection.settimeout(max(0.001, end_s - time.monotonic()))  # for all of the answer, however it trickles
         data = connection.recv(4096)
         if not data:
             break
         head += data
     first, *fields = head.partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")
     words = first.split()
-    if len(words) < 2 or not (words[1].isdigit() and 300 <= int(words[1]) < 400):
+    if len(words) < 2 or not re.fullmatch("3[0-9][0-9]", words[1]):
         return None
     values = (field.partition(":")[::2] for field in fields)
     target = next((value.strip() for name, value in values if name.lower() == "location"), "")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import re
+from typing import Any, Final, NamedTuple
 
 from stream.events.redis_pipe import GarbageError
+
+_ID: Final = re.compile(rb"[0-9]{1,20}-[0-9]{1,20}")
 
 
 class Entry(NamedTuple):
@@ -17,7 +20,7 @@ class Entry(NamedTuple):
 def entries_of(raw: Any) -> list[Entry]:
     """Return the entries in a list of raw ones. Raises GarbageError for anything else."""
     try:
-        return [Entry(_text(identity), _fields(values)) for identity, values in raw or ()]
+        return [Entry(_identity(identity), _fields(values)) for identity, values in raw or ()]
     except (TypeError, ValueError) as error:
         raise GarbageError("no sound reply: expected entries of a stream") from error
 
@@ -31,6 +34,20 @@ def stream_entries(reply: Any) -> list[Entry]:
     except (TypeError, ValueError) as error:
         raise GarbageError("no sound reply: expected one stream") from error
     return entries_of(raw)
+
+
+def identities_of(raw: Any) -> list[bytes]:
+    """Return the ids in a list of them. Raises GarbageError for anything else."""
+    try:
+        return [_identity(value) for value in raw or ()]
+    except (TypeError, ValueError) as error:
+        raise GarbageError("no sound reply: expected ids of entries") from error
+
+
+def _identity(value: Any) -> bytes:
+    if not _ID.fullmatch(_text(value)):
+        raise ValueError("no id of an entry")
+    return _text(value)
 
 
 def _fields(values: Any) -> dict[bytes, bytes]:

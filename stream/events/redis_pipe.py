@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Sequence
 from contextlib import suppress
@@ -101,6 +102,12 @@ def fields_of(reply: Any, *kinds: type) -> list[Any]:
     if not isinstance(reply, list) or [type(element) for element in reply] != list(kinds):
         raise GarbageError("no sound reply: unexpected elements")
     return reply
+
+
+def number_of(text: bytes | str | None) -> int | None:
+    """Return a count that a server wrote in digits; None for anything else."""
+    plain = text.decode("latin-1") if isinstance(text, bytes) else text
+    return int(plain) if isinstance(plain, str) and re.fullmatch("[0-9]{1,20}", plain) else None
 
 
 def info_of(reply: Any) -> dict[str, str]:

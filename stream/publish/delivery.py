@@ -13,7 +13,7 @@ from typing import Literal
 from hoiclip.hashes import short_hash
 from stream.backoff import Backoff
 from stream.publish.cursor import Cursor
-from stream.publish.positions import Loss
+from stream.publish.positions import Loss, Reading
 from stream.publish.records import Record
 from stream.publish.redis_sink import Gone, RedisSink, SinkDownError, SinkFullError, SinkLostError
 from stream.publish.spool import Spool, SpoolFullError
@@ -126,7 +126,7 @@ class Delivery:
         for loss in reading.losses:
             self._report_unread(loss)
         if reading.records:
-            records = [Record.unpack(payload) for payload in reading.records]
+            records = self._unpacked(reading)
             self.sink.meet(records[: max(0, self.acknowledged - self._at.record)])
             self._send(records)
         if reading.after != self._at:
@@ -140,6 +140,18 @@ class Delivery:
         self._batch = min(_MOST, 2 * self._batch)
         if not reading.records:
             self._wait()
+
+    def _unpacked(self, reading: Reading) -> list[Record]:
+        """Return the records that were read; one that is none of ours is lost, and must not stop those behind it."""
+        records = []
+        for payload in reading.records:
+            try:
+                records.append(Record.unpack(payload))
+            except ValueError as error:
+                logger.error("spool %s: a record is none of ours: %s", self._spool.directory, error)
+        if strange := len(reading.records) - len(records):
+            self._report_unread(Loss(reading.after.record - strange, strange, "damaged"))
+        return records
 
     def _acknowledge(self, record: int) -> None:
         """The sink has everything up to `record`; a replay is acknowledged only once it has caught up."""

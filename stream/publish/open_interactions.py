@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
+from hoiclip.foreign_json import UNFIT, parse_json
 from stream.events.schema import Event, EventNumbers, InteractionEvent, UnknownEventTypeError, parse_event
 from stream.publish.records import Record
 
@@ -43,16 +44,15 @@ class OpenInteractions:
             except UnknownEventTypeError:  # of a newer version: has no interaction of ours
                 pass
             except ValueError as error:
-                logger.warning("a record of the spool is no event: %s", str(error).splitlines()[0])
+                logger.warning("a record of the spool is no event: %s", str(error).partition("\n")[0])
 
     def restore(self, snapshot: bytes, records: Iterable[bytes]) -> None:
         """Begin with the newest snapshot of an earlier process, and what it recorded since."""
-        for entry in json.loads(snapshot or b"[]"):
-            event = parse_event(json.dumps(entry["event"]))
+        for event, last_seq in _entries(snapshot):
             self.note(event)
             run = (event.run_id, event.source_id)
-            self._seq[run] = max(self._seq[run], entry["last_seq"])
-        self.note_all(Record.unpack(record).json for record in records)
+            self._seq[run] = max(self._seq[run], last_seq)
+        self.note_all(_documents(records))
 
     def snapshot(self) -> bytes:
         """Return what `restore` needs."""
@@ -84,6 +84,32 @@ class OpenInteractions:
             ends.append(_crashed(event, seq[run]))
             seq[run] += 1
         return ends
+
+
+def _entries(snapshot: bytes) -> Iterator[tuple[Event, int]]:
+    """Yield what a snapshot holds: events, and the last seq of their runs. What is none is passed over."""
+    try:
+        entries = list(parse_json(snapshot or b"[]"))
+    except (ValueError, TypeError) as error:
+        logger.warning("a snapshot of the spool cannot be read, what was open in it stays without end: %s", error)
+        return
+    for entry in entries:
+        try:
+            event, last_seq = parse_event(json.dumps(entry["event"])), entry["last_seq"]
+            if not isinstance(last_seq, int):
+                raise TypeError(f"last_seq is {type(last_seq).__name__}")
+        except UNFIT as error:
+            logger.warning("an entry of a snapshot of the spool is no event: %s", str(error).partition("\n")[0])
+        else:
+            yield event, last_seq
+
+
+def _documents(records: Iterable[bytes]) -> Iterator[bytes]:
+    for record in records:
+        try:
+            yield Record.unpack(record).json
+        except ValueError as error:
+            logger.warning("a record of the spool is none of ours: %s", error)
 
 
 def _crashed(event: InteractionEvent, last_seq: int) -> InteractionEvent:

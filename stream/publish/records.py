@@ -32,6 +32,7 @@ class Record(NamedTuple):
     def unpack(cls, payload: bytes) -> Record:
         """Return the record in a payload of `pack`. Raises ValueError for anything else."""
         source, seq, json = payload.split(_SEPARATOR, 2)
+        split_source(source)
         return cls(source, int(seq), json)
 
 
@@ -41,6 +42,6 @@ def source_of(run_id: str, source_id: str) -> bytes:
 
 
 def split_source(source: bytes) -> tuple[bytes, bytes]:
-    """Return run id and source id of a `Record.source`."""
+    """Return run id and source id of a `Record.source`. Raises ValueError for anything else."""
     run_id, source_id = source.split(_IN_SOURCE)
     return run_id, source_id

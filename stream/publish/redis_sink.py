@@ -19,7 +19,7 @@ from redis.exceptions import (
 from hoiclip.errors import HoistreamError, InputError
 from stream.events.lua import load_script
 from stream.events.redis_connection import parse_redis_url
-from stream.events.redis_pipe import GarbageError, RedisPipe, fields_of, info_of, pack_argument
+from stream.events.redis_pipe import GarbageError, RedisPipe, fields_of, info_of, number_of, pack_argument
 from stream.publish.mark_recovery import newest_in_stream, raise_marks
 from stream.publish.records import Record, split_source
 from stream.publish.trimming import Trimmed, account_key, trim
@@ -96,7 +96,7 @@ class RedisSink:
             raise InputError(f"sink {self.label}: {error}; check the user and password in the URL") from None
         except RedisError as error:
             raise self._translate(error) from error
-        if version.split(".")[0].isdigit() and int(version.split(".")[0]) < 7:
+        if (number_of(version.partition(".")[0]) or 7) < 7:
             raise InputError(f"sink {self.label}: the server is {version}; hoistream needs Redis 7.0 or Valkey")
 
     def meet(self, records: Sequence[Record]) -> None:
@@ -297,12 +297,12 @@ class RedisSink:
     def _look_at_memory(self) -> float:
         """Note whether the server evicts; return how much of its memory it uses, 0 where it has no cap."""
         info = info_of(self._pipe.call("INFO", "memory"))
-        cap, policy = _number(info.get("maxmemory")), info.get("maxmemory_policy", "noeviction")
+        cap, policy = number_of(info.get("maxmemory")) or 0, info.get("maxmemory_policy", "noeviction")
         evicts = cap > 0 and policy != "noeviction"
         if evicts and not self.evicts:
             logger.warning("%s: maxmemory-policy %s loses events at the memory cap; %s", self.label, policy, _REMEDY)
         self.evicts = evicts
-        return _number(info.get("used_memory")) / cap if cap else 0.0
+        return (number_of(info.get("used_memory")) or 0) / cap if cap else 0.0
 
     def _mark(self, source: bytes) -> tuple[bytes, bytes]:
         """Return the hash and the field that hold the last seq of a source's run."""
@@ -325,10 +325,7 @@ def _mark_of(reply: object) -> int:
 
 def _numbers(reply: object, count: int) -> list[int]:
     """Return `count` numbers that a script read from a hash. Raises GarbageError."""
-    if isinstance(reply, list) and len(reply) == count and all(isinstance(t, bytes) and t.isdigit() for t in reply):
-        return [int(text) for text in reply]
-    raise GarbageError("no sound reply: unexpected elements")
-
-
-def _number(text: str | None) -> int:
-    return int(text) if text is not None and text.isdigit() else 0
+    numbers = [number for text in reply if (number := number_of(text)) is not None] if isinstance(reply, list) else []
+    if not isinstance(reply, list) or not len(numbers) == len(reply) == count:
+        raise GarbageError("no sound reply: unexpected elements")
+    return numbers

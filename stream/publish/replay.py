@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections.abc import Iterator
@@ -13,13 +14,15 @@ from redis.exceptions import RedisError, ResponseError
 
 from hoiclip.errors import HoistreamError, InputError
 from hoiclip.hashes import short_hash
-from stream.events.entries import entries_of
+from stream.events.entries import entries_of, identities_of
 from stream.events.redis_connection import parse_redis_url
 from stream.events.redis_pipe import RedisPipe, pack_command
 from stream.publish.cursor import cursor_path
 from stream.publish.records import Record
 from stream.publish.segments import read_folder
 from stream.publish.trimming import account_key
+
+logger = logging.getLogger(__name__)
 
 _PAGE = 500  # entries read or sent at once
 _SKEW = timedelta(hours=1)  # the server's clock may differ from ours by so much
@@ -83,16 +86,20 @@ def _kept(spool_dir: Path, acknowledged: int) -> Iterator[_Kept]:
     for number, payload in read_folder(spool_dir):
         if number >= acknowledged:
             return
-        json = Record.unpack(payload).json
-        event_id, published = _EVENT_ID.search(json), _PUBLISHED.search(json)
-        if event_id and published:
-            yield _Kept(event_id[1], datetime.fromisoformat(published[1].decode()), json)
+        try:
+            json = Record.unpack(payload).json
+            event_id, published = _EVENT_ID.search(json), _PUBLISHED.search(json)
+            if event_id and published:
+                yield _Kept(event_id[1], datetime.fromisoformat(published[1].decode()), json)
+        except ValueError as error:
+            logger.warning("record %d of spool %s is none of ours: %s", number, spool_dir, error)
 
 
 def _floor_s(pipe: RedisPipe, stream: bytes) -> float:
     """Return the time up to which our own trimming has removed entries."""
-    floor = pipe.call("HGET", account_key(stream), "floor") or b"0-0"
-    return float(int(floor.split(b"-")[0]) / 1000)
+    floor = pipe.call("HGET", account_key(stream), "floor")
+    (identity,) = identities_of([floor or b"0-0"])
+    return int(identity.split(b"-")[0]) / 1000
 
 
 def _present(pipe: RedisPipe, stream: bytes, start: datetime) -> set[bytes]:

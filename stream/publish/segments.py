@@ -13,7 +13,7 @@ from stream.publish.frames import RECORD, SNAPSHOT, find_frame, frame_at
 
 logger = logging.getLogger(__name__)
 
-_NAME = re.compile(r"\d{20}\.spool")
+_NAME = re.compile(r"0\d{19}\.spool", re.ASCII)  # numbers that a record's head can hold
 
 
 class SegmentFolder:

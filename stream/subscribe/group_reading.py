@@ -13,7 +13,7 @@ import time
 
 from redis.exceptions import RedisError, ResponseError
 
-from stream.events.entries import Entry, entries_of, stream_entries
+from stream.events.entries import Entry, entries_of, identities_of, stream_entries
 from stream.events.lua import load_script
 from stream.events.redis_pipe import GarbageError, fields_of
 from stream.subscribe.reader import Reader
@@ -103,7 +103,7 @@ class GroupReader(Reader):
             reply = yield Call(("XAUTOCLAIM", s.stream, self._group, s.consumer, idle_ms, at, "COUNT", s.batch))
             at, raw, deleted = fields_of(reply, bytes, list, list)
             if deleted:
-                self._count_lost(len(deleted), deleted)
+                self._count_lost(len(deleted), identities_of(deleted))
             yield from self._deliver(entries_of(raw), again=True)
             if at == b"0-0":
                 break

@@ -8,6 +8,7 @@ import resource
 import socket
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -148,8 +149,7 @@ def test_a_full_disk_blinds_nobody_when_everything_is_delivered(server, tmp_path
             raise OSError(28, os.strerror(28))
         return real(fd, data)
 
-    monkeypatch.setattr("stream.publish.spool.os.write", write)
-    monkeypatch.setattr(Spool.__init__, "__kwdefaults__", {**Spool.__init__.__kwdefaults__, "write": write})
+    monkeypatch.setattr("stream.publish.publisher.Spool", partial(Spool, write=write))
     with Publisher([server.url], tmp_path) as publisher:
         began = time.monotonic()
         for event in make_events(700):
