@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 
+from hoiclip.foreign_json import UNFIT, parse_json
 from stream.events.entries import entries_of
 from stream.events.lua import load_script
 from stream.events.redis_pipe import RedisPipe
@@ -26,8 +26,8 @@ def newest_in_stream(pipe: RedisPipe, stream: bytes, sources: Collection[bytes])
     for _ in range(_MOST_ENTRIES // _PAGE):
         entries = entries_of(pipe.call("XREVRANGE", stream, position, "-", "COUNT", _PAGE))
         for entry in entries:
-            with suppress(ValueError, KeyError, TypeError):  # entries of others are no events
-                event = json.loads(entry.fields[b"event"])
+            with suppress(*UNFIT):  # entries of others are no events
+                event = parse_json(entry.fields[b"event"])
                 source = source_of(event["run_id"], event["source_id"])
                 if source in sources:
                     found[source] = max(found.get(source, 0), int(event["seq"]))

@@ -191,6 +191,7 @@ def _redis_sink(data: bytes, folder: Path) -> None:
     sink = RedisSink(f"redis://127.0.0.1:{server.port}/0")
     for step in (
         sink.probe,
+        lambda: sink.meet([record]),
         lambda: sink.append([record]),
         sink.look,
         sink.trim,
@@ -276,7 +277,7 @@ def _job(data: bytes, folder: Path) -> None:
 
 def _sound_job() -> tuple[bytes, ...]:
     source = SourceSettings("cam", "rtsp://u:p@h/x", "live", (Canvas(2, 2),))
-    return (wire.encode_job(wire.Job(source, 3, 1.5, 0, 1, 0.0, (1, 2))),)
+    return (wire.encode_job(wire.Job(source, 3, 1.5, None, 1, 0.0, (1, 2))),)
 
 
 def _sound_lines() -> tuple[bytes, ...]:
