@@ -23,6 +23,10 @@ class DamageWatch:
         self.errors += 1
         self._damaged, self._clean_from_pts = True, None
 
+    def begin(self) -> None:
+        """What comes from here on owes nothing to what was damaged before."""
+        self._damaged, self._clean_from_pts = False, None
+
     def key_packet(self, pts: int | None) -> None:
         """A key frame's packet was decoded without complaint."""
         if self._damaged and self._clean_from_pts is None:

@@ -18,6 +18,7 @@ import av
 import av.logging
 from av.video.stream import VideoStream
 
+from hoiclip.types import Canvas
 from stream.backoff import Backoff
 from stream.decode import wire
 from stream.decode.damage import DamageWatch
@@ -30,6 +31,7 @@ from stream.decode.ring import Ring
 from stream.decode.sandbox import ResolverWatch, confine
 from stream.decode.scaling import CanvasScaler, displayed_size, quarter_turns
 from stream.decode.sources import canvas_for
+from stream.decode.stretches import ScaledFrame, StretchedRecording
 
 TICK_S = 0.25
 RECORDING_HANGS_S = 60.0
@@ -70,7 +72,9 @@ class Decoder:
 
     def _run_recording(self) -> None:
         self._busy()
-        with Recording(self._settings, self._settings.target_fps, self._busy, resume=self._resume) as recording:
+        settings = self._settings
+        read = Recording if settings.threads == 1 else StretchedRecording
+        with read(settings, settings.target_fps, self._busy, resume=self._resume) as recording:
             self._send_opened(recording.stream)
             for frame in recording.frames():
                 self._take_account(recording)
@@ -82,15 +86,19 @@ class Decoder:
         self._waiting = True
         self._link.send(wire.Ended(self._last_media_s, self._counts()))
 
-    def _take_account(self, recording: Recording) -> None:
-        self._decoded, self._skipped = recording.num_frames, recording.num_skipped
-        self._last_media_s, self._errors = recording.last_s, recording.errors
+    def _take_account(self, recording: Recording | StretchedRecording) -> None:
+        counts, self._last_media_s = recording.counts, recording.last_s
+        self._decoded, self._skipped, self._errors = counts.decoded, counts.skipped, counts.errors
 
-    def _take_recorded(self, frame: RecordedFrame) -> None:
+    def _take_recorded(self, frame: RecordedFrame | ScaledFrame) -> None:
         self._waiting = True
         slot = self._link.wait_for_slot()
         self._busy()
-        self._deliver(frame.picture, frame.number, frame.media_s, None, slot, frame.corrupt)
+        if isinstance(frame, RecordedFrame):
+            self._deliver(frame.picture, frame.number, frame.media_s, None, slot, frame.corrupt)
+            return
+        self._ring.frame(slot, frame.canvas)[:] = frame.pixels
+        self._send_frame(slot, frame.canvas, frame.size, frame.number, frame.media_s, None, frame.corrupt)
 
     def _run_live(self) -> NoReturn:
         while True:
@@ -164,6 +172,19 @@ class Decoder:
         except BaseException:
             self._link.put_back(slot)
             raise
+        self._send_frame(slot, canvas, (width, height), index, media_s, captured_s, corrupt)
+
+    def _send_frame(
+        self,
+        slot: int,
+        canvas: Canvas,
+        size: tuple[int, int],
+        index: int,
+        media_s: float,
+        captured_s: float | None,
+        corrupt: bool,
+    ) -> None:
+        width, height = size
         frame = wire.Frame(
             slot=slot,
             index=index,

@@ -128,6 +128,11 @@ class FramePlan:
         self._take_account(frame)
         return frame
 
+    def media_s(self, pts: int) -> float | None:
+        """Return the time of a settled frame that was not handed out yet; None for another."""
+        frame = self._frames.get(pts)
+        return frame.media_s if frame else None
+
     def is_wanted_before(self, pts: int) -> bool:
         """Return whether a settled frame that is shown before `pts` will be looked at, and was not before."""
         since_s = self._resume.media_s if self._resume else -math.inf

@@ -65,7 +65,16 @@ class PacketDecoder:
     @property
     def is_as_opened(self) -> bool:
         """Whether the demuxer still announces the codec that the stream was opened with."""
-        return self._codec is self._stream.codec_context and self._announced() == self._codec.name
+        return self._announced() == self._stream.codec_context.name
+
+    def drain(self) -> list[av.VideoFrame]:
+        """Return the frames that the decoder still holds; it then begins anew with a key frame."""
+        self._skip(False)
+        frames, complaint = self._try(self._codec, None)
+        if complaint:
+            self._damage.error()
+        self._codec.flush_buffers()
+        return frames
 
     def _try(self, codec: VideoCodecContext, packet: av.Packet[VideoStream] | None) -> tuple[list[av.VideoFrame], bool]:
         """Return the frames of `packet` (None: those that `codec` still holds) and whether FFmpeg complained."""

@@ -20,12 +20,13 @@ from stream.decode.opening import SourceFailureError, describe, open_source
 from stream.decode.packet_decoder import PacketDecoder
 from stream.decode.scaling import displayed_size, quarter_turns
 from stream.decode.sources import SourceSettings
-from stream.decode.wire import Resume
+from stream.decode.wire import Counts, Resume
 
 MAX_BAD_READS: Final = 100  # damaged reads in a row, after which a recording is given up
 MAX_AHEAD: Final = 300  # packets that are read before the first of them is decoded
 MAX_PASSED: Final = 3_000  # packets that wait for a start behind them, where a recording goes on in its middle
 MAX_PASSED_BYTES: Final = 1 << 26
+STRETCH_S: Final = 2.0  # of media, at least
 _SEEK_FROM_S: Final = 2.0  # a stretch that begins earlier is reached by reading
 
 
@@ -44,13 +45,33 @@ class RecordedFrame(NamedTuple):
         return displayed_size(self.picture, self.quarter_turns)
 
 
+class Share(NamedTuple):
+    """Of the stretches of a recording every `of`-th, beginning with the number `first`."""
+
+    first: int
+    of: int
+
+
+class StretchBegin(NamedTuple):
+    """The first stretch of a recording, whoever decodes it."""
+
+    number: int
+
+
+class StretchEnd(NamedTuple):
+    """All frames of a stretch have come; its counts are those of the stretch alone."""
+
+    counts: Counts
+    last_s: float  # media time of its last frame, looked at or not
+
+
 class Recording:
     """An open recording; a context manager.
 
     Frames come about `target_fps` a second, or all of them for None; the others are decoded only where one that is
     looked at is made from them. `selective=False` decodes all, to the same end. With `resume` the frames after that
     place come, with the pixels, numbers and counts that they would have had: everything is read, and decoded from the
-    last packet on that starts anew before them. `progress` is called whenever FFmpeg has come back with something.
+    beginning of their stretch on (see `frames_of`). `progress` is called whenever FFmpeg has come back with something.
     Raises SourceFailureError when the file cannot be opened or read.
     """
 
@@ -74,6 +95,11 @@ class Recording:
         self._nal_units = NalReader(codec.name, codec.extradata)
         self._num_packets = 0
         self._errors_before = 0  # of what was delivered before `resume`, without those that come again here
+        self._starts: deque[av.Packet[VideoStream]] = deque()  # packets that a decoder may begin with, not settled yet
+        self._is_whole = True  # so far everything could be read, and is of one codec
+        self._stretch, self._stretch_s = 0, 0.0  # number of the stretch that is read, and where it begins
+        self._begun = _Stretch(0, None)  # the stretch that frames come from
+        self._begun.before = resume.counts if resume else Counts()
 
     def __enter__(self) -> Self:
         return self
@@ -81,7 +107,16 @@ class Recording:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; safe to call twice."""
         self._container.close()
+
+    @property
+    def stretch_counts(self) -> Counts:
+        """The counts of the stretch under way, with the frame that `frames_of` has yielded last."""
+        return self._counts_since(self._begun)
 
     @property
     def errors(self) -> int:
@@ -99,46 +134,132 @@ class Recording:
         return self._plan.num_skipped
 
     @property
+    def counts(self) -> Counts:
+        """Frames so far, those not looked at, and errors."""
+        return Counts(self.num_frames, self.num_skipped, self.errors)
+
+    @property
     def last_s(self) -> float:
         """Media time of the last of them."""
         return self._plan.last_s
 
     def frames(self) -> Iterator[RecordedFrame]:
         """Yield the frames to look at, in order; a damaged packet costs itself, not the rest."""
-        waiting: deque[av.Packet[VideoStream]] = deque()
-        passing = _Passing() if self._resume is not None else None
-        for packet in self._packets():
-            if packet.size:
-                self._num_packets += 1
-                self._plan.read(packet)
-            else:  # the last one
-                self._plan.end()
-            waiting.append(packet)
-            if passing is not None:
-                if self._pass_by(waiting, passing):
-                    continue
-                passing = None
-                self._forget_errors()
-            while waiting and (use := self._use(waiting)) is not None:
-                yield from self._decode(waiting.popleft(), use)
-        self._plan.finish()
+        for item in self.frames_of(None):
+            if isinstance(item, RecordedFrame):
+                yield item
 
-    def _pass_by(self, waiting: deque[av.Packet[VideoStream]], passing: _Passing) -> bool:
-        """Drop from `waiting` what lies before the place to go on at; return whether there may be more of it."""
-        packet = waiting[-1]
-        passing.num_bytes += packet.size
-        if not packet.size or not self._plan.is_on:
+    def frames_of(self, share: Share | None) -> Iterator[RecordedFrame | StretchBegin | StretchEnd]:
+        """Yield the frames to look at of some stretches, or of all for None.
+
+        A recording is cut into stretches at packets that a decoder may begin with, at least `STRETCH_S` apart, and each
+        is decoded by itself: what comes does not depend on who decoded the one before. Where they lie is the same for
+        everybody who reads the recording: everything is read, and only the share is decoded. First comes the number of
+        the first stretch, and an end after each one of the share.
+        """
+        waiting: deque[av.Packet[VideoStream]] = deque()
+        is_passing = self._resume is not None
+        has_begun = False
+        begins: deque[_Stretch] = deque()  # that were found and not reached yet
+        for packet in self._packets():
+            self._read(packet, waiting)
+            for start in self._settled_starts(packet):
+                if is_passing and self._is_wanted_before(start):
+                    is_passing = False
+                    self._forget_errors()
+                if self._begins_stretch(start):
+                    if is_passing:
+                        self._pass_by(start, waiting)
+                    else:
+                        begins.append(_Stretch(self._stretch, start))
+            if is_passing:
+                is_passing = packet.size > 0 and self._plan.is_on and _is_little(waiting)
+                if is_passing:
+                    continue
+                self._forget_errors()
+            if not has_begun:
+                has_begun = True
+                self._begun.number = begins[0].number - 1 if begins else self._stretch
+                yield StretchBegin(self._begun.number)
+            while waiting:
+                if begins and waiting[0] is begins[0].start:
+                    if self._begun.is_in(share):
+                        yield from self._end_stretch(begins[0])
+                    self._begin_stretch(begins.popleft())
+                if not self._begun.is_in(share):
+                    if self._starts and waiting[0] is self._starts[0]:
+                        break  # the next stretch may begin here
+                    waiting.popleft()
+                    if not begins:
+                        self._plan.finish()
+                elif (use := self._use(waiting)) is not None:
+                    yield from self._decode(waiting.popleft(), use)
+                else:
+                    break
+        self._plan.finish()
+        if self._begun.is_in(share):
+            yield StretchEnd(self.stretch_counts, self.last_s)
+
+    def _read(self, packet: av.Packet[VideoStream], waiting: deque[av.Packet[VideoStream]]) -> None:
+        if packet.size:
+            self._num_packets += 1
+            self._plan.read(packet)
+        else:  # the last one
+            self._plan.end()
+        waiting.append(packet)
+
+    def _settled_starts(self, packet: av.Packet[VideoStream]) -> list[av.Packet[VideoStream]]:
+        """Take in the packet that was just read; return those to begin with whose frames are settled by it."""
+        if packet.size and self._nal_units.is_fresh_start(
+            bytes(packet), new_extradata=packet.has_sidedata("new_extradata")
+        ):
+            self._starts.append(packet)
+        found = []
+        while self._starts and self._plan.chosen(self._starts[0]) is not None:
+            start = self._starts.popleft()
+            self._is_whole = self._is_whole and self._plan.is_on and self._decoder.is_as_opened
+            if self._is_whole and start.pts is not None:
+                found.append(start)
+        return found
+
+    def _begins_stretch(self, start: av.Packet[VideoStream]) -> bool:
+        """Return whether a settled start begins a stretch, and count that."""
+        assert start.pts is not None
+        media_s = self._plan.media_s(start.pts)
+        if media_s is None or media_s - self._stretch_s < STRETCH_S:
             return False
-        if self._nal_units.is_fresh_start(bytes(packet), new_extradata=packet.has_sidedata("new_extradata")):
-            passing.starts.append(packet)
-        while passing.starts and self._plan.chosen(start := passing.starts[0]) is not None:
-            if start.pts is None or self._plan.is_wanted_before(start.pts) or not self._decoder.is_as_opened:
-                return False
-            while waiting[0] is not start:
-                passing.num_bytes -= waiting.popleft().size
-            self._plan.pass_before(start.pts)
-            passing.starts.popleft()
-        return len(waiting) < MAX_PASSED and passing.num_bytes < MAX_PASSED_BYTES
+        self._stretch, self._stretch_s = self._stretch + 1, media_s
+        return True
+
+    def _is_wanted_before(self, start: av.Packet[VideoStream]) -> bool:
+        assert start.pts is not None
+        return self._plan.is_wanted_before(start.pts)
+
+    def _pass_by(self, start: av.Packet[VideoStream], waiting: deque[av.Packet[VideoStream]]) -> None:
+        """Drop the stretches before a settled start."""
+        assert start.pts is not None
+        while waiting[0] is not start:
+            waiting.popleft()
+        self._plan.pass_before(start.pts)
+
+    def _end_stretch(self, following: _Stretch) -> Iterator[RecordedFrame | StretchEnd]:
+        """Yield what the decoder still holds of the stretch under way, and its end."""
+        assert following.start is not None and following.start.pts is not None
+        for picture in self._decoder.drain():
+            yield from self._came_out(picture)
+        self._plan.pass_before(following.start.pts)
+        yield StretchEnd(self.stretch_counts, self.last_s)
+
+    def _begin_stretch(self, stretch: _Stretch) -> None:
+        assert stretch.start is not None and stretch.start.pts is not None
+        self._plan.pass_before(stretch.start.pts)
+        self._damage.begin()
+        stretch.before = Counts(self.num_frames, self.num_skipped, self.errors)
+        self._begun = stretch
+
+    def _counts_since(self, stretch: _Stretch) -> Counts:
+        before = stretch.before
+        return Counts(self.num_frames - before.decoded, self.num_skipped - before.skipped, self.errors - before.errors)
 
     def _forget_errors(self) -> None:
         """Count no error that was counted before."""
@@ -171,13 +292,16 @@ class Recording:
         if use == "drop":
             return
         for picture in self._decoder.decode(packet, skippable=use == "skip"):
-            corrupt = self._damage.corrupt(picture)
-            planned = self._plan.out(picture.pts)
-            if self._resume is not None and planned.media_s <= self._resume.media_s:
-                self._forget_errors()
-            elif planned.chosen:
-                turns = quarter_turns(picture.rotation)
-                yield RecordedFrame(picture, planned.number, planned.media_s, corrupt, turns)
+            yield from self._came_out(picture)
+
+    def _came_out(self, picture: av.VideoFrame) -> Iterator[RecordedFrame]:
+        corrupt = self._damage.corrupt(picture)
+        planned = self._plan.out(picture.pts)
+        if self._resume is not None and planned.media_s <= self._resume.media_s:
+            self._forget_errors()
+        elif planned.chosen:
+            turns = quarter_turns(picture.rotation)
+            yield RecordedFrame(picture, planned.number, planned.media_s, corrupt, turns)
 
     def _packets(self) -> Iterator[av.Packet[VideoStream]]:
         bad = 0
@@ -192,17 +316,22 @@ class Recording:
                 return
             except (av.error.FFmpegError, OSError) as error:
                 self._damage.error()
+                self._is_whole = False
                 bad += 1
                 if bad > MAX_BAD_READS:
                     raise SourceFailureError("invalid", f"cannot be read further: {describe(error)}") from error
 
-    def check_complete(self) -> None:
-        """Raise SourceFailureError if the index promises at least a second more than `frames` gave."""
+    def check_complete(self, last_s: float | None = None) -> None:
+        """Raise SourceFailureError if the index promises at least a second more than came.
+
+        `last_s` is the time of the last frame, where others decoded a part.
+        """
+        last_s = self.last_s if last_s is None else last_s
         promised = self.stream.frames
         if promised and self.stream.duration and self._num_packets < promised - max(2, promised // 100):
             promised_s = seconds(self.stream.duration, time_base(self.stream))
-            if promised_s - self.last_s > 1.0:
-                cut = f"is cut off at {self.last_s:.1f} s of {promised_s:.1f} s; what there is was processed"
+            if promised_s - last_s > 1.0:
+                cut = f"is cut off at {last_s:.1f} s of {promised_s:.1f} s; what there is was processed"
                 raise SourceFailureError("truncated", cut)
 
     def go_to(self, start_s: float) -> None:
@@ -216,12 +345,24 @@ class Recording:
             return
 
 
-class _Passing:
-    """What is known while a recording is read up to the place to go on at."""
+class _Stretch:
+    """A stretch that is found or under way."""
 
-    def __init__(self) -> None:
-        self.starts: deque[av.Packet[VideoStream]] = deque()  # packets to begin at that wait; not all are settled
-        self.num_bytes = 0  # of what waits
+    def __init__(self, number: int, start: av.Packet[VideoStream] | None) -> None:
+        self.number = number
+        self.start = start  # its first packet; None for the one that reading begins with
+        self.before = Counts()  # when it began
+
+    def is_in(self, share: Share | None) -> bool:
+        """Return whether the stretch belongs to a share."""
+        return share is None or self.number % share.of == share.first
+
+
+def _is_little(waiting: Sequence[av.Packet[VideoStream]]) -> bool:
+    """Return whether more packets may be kept waiting."""
+    if len(waiting) % 64:  # a look now and then is enough
+        return True
+    return len(waiting) < MAX_PASSED and sum(packet.size for packet in waiting) < MAX_PASSED_BYTES
 
 
 def read_recording(

@@ -60,6 +60,7 @@ class SourceSettings:
     gap_s: float = 2.0  # live: a stretch without frames that is longer counts as blind
     max_still_s: float = 0.0  # a picture in which nothing changes is not looked at again for so long; 0: every one is
     slots: int = 8  # frames in the ring, 3 to 250
+    threads: int = 1  # recordings: stretches that are decoded side by side, 1 to 64
     backoff_initial_s: float = 0.5
     backoff_max_s: float = 4.0
     max_pixels: int = 33_177_600  # width x height of the largest picture decoded: 8K
@@ -69,6 +70,8 @@ class SourceSettings:
             raise InputError(f"source {self.id!r}: no canvas given; give at least one (height, width)")
         if not 3 <= self.slots <= 250:
             raise InputError(f"source {self.id!r}: slots must be 3 to 250, got {self.slots}")
+        if not 1 <= self.threads <= 64:
+            raise InputError(f"source {self.id!r}: threads must be 1 to 64, got {self.threads}")
         if self.target_fps is not None and not 0 < self.target_fps < math.inf:
             raise InputError(f"source {self.id!r}: target_fps must be above 0, got {self.target_fps}")
         if min(self.timeout_s, self.backoff_initial_s, self.backoff_max_s) <= 0 or self.staleness_s < 0:

@@ -15,7 +15,7 @@ from stream.events.schema import Event
 from stream.ingest.batcher import Batch, FrameBatcher, FrameMeta
 from stream.ingest.source_state import SourceMessage
 from stream.ingest.supervisor import SourceSupervisor
-from stream.recordings.admission import Admission
+from stream.recordings.admission import Admission, usable_cores
 from stream.recordings.checkpoint import Checkpoints
 from stream.recordings.job_types import (
     BatchSettings,
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 __all__ = ["BatchJob", "BatchSettings", "Progress", "Stage", "VideoResult", "VideoState"]
 logger = logging.getLogger(__name__)
 
+_MAX_THREADS: Final = 16
 CHECKPOINT_S: Final = 20.0  # so much work is lost at most when a job is killed
 
 
@@ -139,6 +140,7 @@ class _Work:
         self._places, self._stop, self._checkpoint_s = places, stop, checkpoint_s
         self._halt = threading.Event()  # a thread failed, or the pipeline is through
         self._all_begun = threading.Event()
+        self._threads = 1  # that decode one video
         self._error: BaseException | None = None
         self._tasks: dict[str, VideoTask] = {}  # under way, by the video's name
         self._runs: dict[str, SourceRun] = {}  # of the same
@@ -148,6 +150,7 @@ class _Work:
     def run(self, videos: Sequence[Video], engines: EnginePool, telling: _Telling) -> None:
         """Process the videos; `telling.results` then has one of each that was begun."""
         settings = self._settings
+        self._threads = min(_MAX_THREADS, max(1, usable_cores() // max(1, min(len(videos), self._places.most))))
         engines.name(settings.canvases[0])  # opens it, before the inference thread has the engines
         with SourceSupervisor() as supervisor:
             batcher = _JobBatcher(self, supervisor, settings.engine.max_batch, settings.engine.max_wait_ms / 1000)
@@ -247,7 +250,7 @@ class _Work:
             checkpoints.forget()
             task = begin(checkpoints)
         self._tasks[video.name], self._runs[video.name] = task, task.run
-        supervisor.add(source_of(video, settings), saved.position if saved else None)
+        supervisor.add(source_of(video, settings, self._threads), saved.position if saved else None)
         return None
 
     def _content(self, video: Video, telling: _Telling) -> str | None:

@@ -36,8 +36,8 @@ class Watched:
     checkpoints: Checkpoints  # to be removed once all is written
 
 
-def source_of(video: Video, settings: BatchSettings) -> SourceSettings:
-    """Return what the decoder of a video needs to know."""
+def source_of(video: Video, settings: BatchSettings, threads: int = 1) -> SourceSettings:
+    """Return what the decoder of a video needs to know; `threads` decode stretches of it side by side."""
     return SourceSettings(
         id=video.name,
         url=str(video.path),
@@ -45,6 +45,7 @@ def source_of(video: Video, settings: BatchSettings) -> SourceSettings:
         canvases=settings.canvases,
         target_fps=settings.target_fps,
         max_still_s=settings.max_still_s,
+        threads=threads,
     )
 
 

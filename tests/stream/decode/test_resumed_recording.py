@@ -10,10 +10,17 @@ import av
 import numpy as np
 import pytest
 
+from stream.decode import recording as recording_module
 from stream.decode.packet_decoder import PacketDecoder
 from stream.decode.recording import Recording
 from stream.decode.wire import Counts, Resume
 from tests.support.clips import ENCODINGS, FPS, SeenFrame, frames_of, moving_clip, source_of
+
+
+@pytest.fixture(autouse=True)
+def _short_stretches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recording_module, "STRETCH_S", 0.3)
+
 
 FRAMES = [(1.0, 1), (5.0, 3), (None, 13)]  # looks a second, and every how many of them is gone on from
 
@@ -102,7 +109,7 @@ def test_what_lies_before_is_read_and_not_decoded(tmp_path: Path, monkeypatch: p
         frames = list(recording.frames())
         assert (frames[0].number, len(frames), recording.num_frames) == (176, 24, 200)
         recording.check_complete()
-    assert len(decoded) <= 24 + 8 + 1
+    assert len(decoded) <= 24 + 2 * 8 + 1  # and what lies between the beginning of its stretch and the place
 
 
 def test_the_end_may_be_the_place_to_go_on_at(tmp_path: Path) -> None:
