@@ -2,6 +2,7 @@
 #   make demo        set up (about 0.9 GB, no torch), then play a camera and a file through the whole pipeline into out/demo/
 #   make test        set up for development (about 7 GB with torch), then run every test; prints the slowest ten
 #   make test-fast   the tests for the inner loop: under a minute
+#   make slow-tests   run everything, and write which tests make test-fast leaves out
 #   make soak        random faults for an hour (MINUTES=, SEED=), then foreign bytes for a quarter (FUZZ_MINUTES=); a failure
 #                    prints the seed that brings it again
 #   make mutants     change the code in small ways and see whether a test notices (ONLY=, SAMPLE=, SEED=, SURVIVORS=1)
@@ -16,7 +17,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo test test-fast soak mutants check docs bench bench-gpu lock clean
+.PHONY: help setup demo test test-fast slow-tests soak mutants check docs bench bench-gpu lock clean
 
 help:
 	@sed -n "s|^#   ||p" Makefile
@@ -50,7 +51,11 @@ test: $(VENV)/.dev
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup --max-worker-restart 0 --durations 10
 
 test-fast: $(VENV)/.dev
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup --max-worker-restart 0 -m "not slow and not torch"
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup --max-worker-restart 0 --fast
+
+# Which tests those are, measured anew: run it on an idle machine.
+slow-tests: $(VENV)/.dev
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup --max-worker-restart 0 --list-slow
 
 soak: $(VENV)/.dev
 	@$(BIN)/python -m tests.faults.soak --minutes $(or $(MINUTES),60) $(if $(SEED),--seed $(SEED))

@@ -60,7 +60,6 @@ def test_another_file_than_the_one_recorded_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("full")
 @pytest.mark.timeout(600)
 def test_a_model_is_downloaded_checked_converted_bundled_and_found_by_its_name(drive: Drive, tmp_path: Path) -> None:
     model = official_model("hoiclip-hico")
