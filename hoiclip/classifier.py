@@ -63,6 +63,8 @@ class TextClassifier:
     text_embedding: Floats  # [K, E] unit CLIP text embeddings, for the enhancement
     object_names: tuple[str, ...]  # every object class of the model, by index
     fingerprint: str
+    rivals: NDArray[np.int64] | None = None
+    """[K, R] rows that cannot be true of a pair together with each row, filled up with the row itself."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -138,6 +140,9 @@ def build_classifier(
     digest = hashlib.sha256(json.dumps([_FORMAT, model_fingerprint, list(templates), list(wanted)]).encode())
     for lesson in (lessons[row.taught] for row in wanted if row.taught is not None):
         digest.update(lesson.text.tobytes() + lesson.verb_text.tobytes() + np.float64(lesson.bias).tobytes())
+    rivals = _rivals(known, wanted)
+    if rivals is not None:
+        digest.update(rivals.tobytes())
     verbs = tuple(known.verbs[row.verb].name if row.verb is not None else row.name for row in wanted)
     return TextClassifier(
         names=names,
@@ -154,7 +159,29 @@ def build_classifier(
         text_embedding=raw,
         object_names=tuple(spoken(thing.name) for thing in known.objects),
         fingerprint=digest.hexdigest()[:16],
+        rivals=rivals,
     )
+
+
+def _rivals(known: Vocabulary, wanted: Sequence[Wanted]) -> NDArray[np.int64] | None:
+    """Return for each row those of the same object whose verb excludes its own, [K, R]; None where there is none.
+
+    Rows without a known verb or for any object have no rivals.
+    """
+    if known.together is None:
+        return None
+    together = {frozenset(pair) for pair in known.together}
+    rows: list[list[int]] = [[] for _ in wanted]
+    for k, one in enumerate(wanted):
+        for j, other in enumerate(wanted):
+            if one.verb is None or other.verb is None or one.verb == other.verb or one.object is None:
+                continue
+            if one.object == other.object and frozenset((one.verb, other.verb)) not in together:
+                rows[k].append(j)
+    most = max(map(len, rows), default=0)
+    if not most:
+        return None
+    return np.array([each + [k] * (most - len(each)) for k, each in enumerate(rows)], np.int64)
 
 
 def _free_rows(

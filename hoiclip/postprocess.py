@@ -15,6 +15,7 @@ from hoiclip.types import Outputs
 Floats = NDArray[np.float32]
 NMS_THRESHOLD = 0.7
 OBJECT_IOU_POWER = 0.5
+RIVAL_SHARE = 0.5  # what is left of a score where an interaction that excludes it is likelier
 IN_VIEW_SCORE = 0.5
 """Object score from which a pair that does nothing is taken to be in view."""
 
@@ -186,7 +187,8 @@ def to_pairs(
     """Return the pairs of image `index` for the tracker, boxes in pixels of `size_hw`.
 
     One row a query whose best interaction reaches `min_score`, after pair NMS over queries of the same object class;
-    the one kept takes over the higher scores of those that go. With `min_object_score` rows follow of queries that do
+    the one kept takes over the higher scores of those that go. Of interactions that exclude each other all but the
+    likeliest count half. With `min_object_score` rows follow of queries that do
     less, but whose object is at least so sure: they show that a pair is in view and does nothing.
     """
     interactions = scores.interaction_scores[index]
@@ -196,6 +198,9 @@ def to_pairs(
     pair = np.clip(interactions * _object_scores(scores, index, classifier), 0.0, 1.0) * (
         fit & ~classifier.no_interaction
     )
+    if classifier.rivals is not None:
+        strongest = pair[:, classifier.rivals].max(2)
+        pair = np.where(pair >= strongest, pair, pair * np.float32(RIVAL_SHARE))
     best = pair.max(1) if pair.shape[1] else np.zeros(len(pair), np.float32)
     queries = np.flatnonzero(best >= max(min_score, 1e-6))
     queries = queries[np.argsort(-best[queries], kind="stable")]

@@ -56,6 +56,8 @@ class Vocabulary:
     rare: tuple[int, ...] = ()
     unseen: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     reported_verbs: tuple[int, ...] = ()  # V-COCO: the verbs its role AP counts
+    together: tuple[tuple[int, int], ...] | None = None
+    """Verbs that one human does with one object at once; all others exclude each other. None where nobody knows."""
 
     def display(self, index: int) -> str:
         """Return the name people write, such as ``drink with cup``."""
@@ -84,6 +86,7 @@ def load_builtin(name: str) -> Vocabulary:
         tuple(data.get("rare", ())),
         {split: tuple(members) for split, members in data.get("unseen", {}).items()},
         tuple(data.get("reported_verbs", ())),
+        tuple((a, b) for a, b in data["together"]) if "together" in data else None,
     )
 
 

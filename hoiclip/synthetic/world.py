@@ -39,6 +39,8 @@ def article(noun: str) -> str:
 def vocabulary() -> dict[str, Any]:
     """Return the vocabulary in the form of the built-in ones."""
 
+    from hoiclip.synthetic.acts import IMPLIED  # brings OpenCV
+
     def spoken(name: str) -> str:
         return name.replace("_", " ")
 
@@ -63,8 +65,13 @@ def vocabulary() -> dict[str, Any]:
         "no_object_prompt": "a photo of nothing",
         "interactions": interactions,
         "rare": [],
+        "together": [list(pair) for pair in sorted({_verbs(name, IMPLIED[name]) for name in IMPLIED})],
         "unseen": {"held_out": [INTERACTIONS.index(name) for name in UNSEEN]},
     }
+
+
+def _verbs(*names: str) -> tuple[int, ...]:
+    return tuple(VERBS.index(name.split(" ")[0]) for name in names)
 
 
 def write_vocabulary() -> Path:

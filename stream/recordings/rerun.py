@@ -30,7 +30,7 @@ def rerun_measures(
     """
     told: dict[str, dict[str, list[PredictedEvent]]] = {name: {} for name in LADDER}
     for video, frames in recordings.items():
-        for name, changed in ladder(frames, truth[video], classifier).items():
+        for name, changed in ladder(frames, truth[video], classifier, settings.min_pair_score).items():
             told[name][video] = track(changed, classifier, settings)
     plain = {
         f"{threshold:g}": {

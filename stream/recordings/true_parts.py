@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -116,6 +116,12 @@ def _pairs(truth: TrueFrame, rows: Sequence[int], scores: NDArray[np.float32]) -
     )
 
 
+def _found(frame: PairFrame, min_score: float) -> PairFrame:
+    pairs = frame.pairs
+    kept = np.flatnonzero(pairs.scores.max(1, initial=0.0) >= min_score)
+    return frame._replace(pairs=PairDetections(*(getattr(pairs, each.name)[kept] for each in fields(pairs))))
+
+
 LADDER: Mapping[str, str] = {
     "as detected": "boxes, classes and scores of the model",
     "true boxes": "true boxes and classes of what was found, scores of the model",
@@ -125,10 +131,15 @@ LADDER: Mapping[str, str] = {
 }
 
 
-def ladder(frames: Sequence[PairFrame], video: TrueVideo, classifier: TextClassifier) -> dict[str, list[PairFrame]]:
-    """Return a recording's frames with more and more of the truth, by the names of `LADDER`."""
+def ladder(
+    frames: Sequence[PairFrame], video: TrueVideo, classifier: TextClassifier, min_score: float = 0.0
+) -> dict[str, list[PairFrame]]:
+    """Return a recording's frames with more and more of the truth, by the names of `LADDER`.
+
+    Pairs whose scores are all below `min_score` do nothing: they were not found.
+    """
     truths = [TrueFrame.of(video, frame.t_s, classifier) for frame in frames]
-    both = list(zip(frames, truths, strict=True))
+    both = [(_found(frame, min_score), truth) for frame, truth in zip(frames, truths, strict=True)]
     boxes = [with_true_boxes(frame, truth, classifier) for frame, truth in both]
     return {
         "as detected": list(frames),

@@ -125,3 +125,28 @@ def test_a_taught_row_is_used_and_an_untaught_one_refused(make_heads: Make, tmp_
     assert (found.bias[0], found.object_index[0], found.verbs[0]) == (-0.25, 4, "wave")
     with pytest.raises(InputError, match="hoistream teach"):
         build(make_heads, wanted, Tower(), tmp_path)
+
+
+def test_rivals_are_rows_of_one_object_whose_verbs_never_go_together(make_heads: Make, tmp_path: Path) -> None:
+    found = build(make_heads, all_of(WORLD), Tower(), tmp_path)
+    assert found.rivals is not None
+
+    def rivals(name: str) -> set[str]:
+        row = found.names.index(name)
+        return {found.names[k] for k in found.rivals[row]} - {name}
+
+    assert rivals("ride motorcycle") == {"push motorcycle"}
+    assert rivals("hold cup") == set()  # who drinks with a cup holds it
+    assert rivals("hold cell phone") == {"read cell phone"}
+
+
+def test_where_nobody_knows_what_goes_together_nothing_has_rivals(make_heads: Make, tmp_path: Path) -> None:
+    hico = load_builtin("hico")
+    heads = make_heads(len(hico.interactions), len(hico.verbs), EMBED)
+    found = build_classifier(heads, hico, all_of(hico), model_fingerprint="a", encode=Tower(), cache_dir=tmp_path)
+    assert found.rivals is None
+
+
+def test_what_is_said_of_any_object_has_no_rivals(make_heads: Make, tmp_path: Path) -> None:
+    rows = [free("riding something", 0), free("pushing something", 1)]
+    assert build(make_heads, rows, Tower(), tmp_path).rivals is None

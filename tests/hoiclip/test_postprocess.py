@@ -246,3 +246,13 @@ def test_pairs_that_do_nothing_follow_those_that_do_where_their_object_is_sure()
     assert alone.scores.tolist() == both.scores[:1].tolist()
     assert both.scores[:, 0].tolist() == pytest.approx([0.81, 0.08])
     assert both.human_boxes_xyxy[:, 0].tolist() == pytest.approx([30.0, 90.0])
+
+
+def test_of_interactions_that_exclude_each_other_all_but_the_likeliest_count_half() -> None:
+    boxes, objects = np.full((1, 2, 4), 0.5, np.float32), np.ones((1, 2, 1), np.float32)
+    boxes[0, 1, 0] = 0.9
+    interactions = np.array([[[0.9, 0.8, 0.6], [0.4, 0.7, 0.6]]], np.float32)
+    scores = PairScores(boxes, boxes, objects, objects.argmax(-1), interactions)
+    classifier = replace(plain_classifier([0, 0, 0], 1), rivals=np.array([[1], [0], [2]]))  # the third goes with any
+    pairs = to_pairs(scores, 0, (100, 200), classifier)
+    assert pairs.scores.tolist() == [pytest.approx([0.9, 0.4, 0.6]), pytest.approx([0.2, 0.7, 0.6])]

@@ -84,3 +84,12 @@ def test_all_measures_of_a_rerun_have_their_rows(classifier, make_frames, truth)
     assert np.all(np.diff([point.threshold for point in points]) < 0)
     assert measures["at_false_alarm_rates_by_enter_score"] == []  # 10 s of footage cannot tell 60 an hour
     assert points[-1].false_per_hour == pytest.approx(0.0)
+
+
+def test_pairs_that_do_nothing_were_not_found_and_get_no_true_verb(classifier, make_frames, truth):
+    frames = make_frames(lambda t_s: [(MAN, NEAR_CUP, 0, (0.1, 0.1, 0.0)), (WOMAN, BICYCLE, 1, (0.0, 0.0, 0.9))])
+    mended = ladder(frames, truth, classifier, 0.2)["true verbs"]
+    assert max(len(frame.pairs.scores) for frame in mended) <= 1
+    assert max(len(frame.pairs.scores) for frame in ladder(frames, truth, classifier)["true verbs"]) >= 1
+    bicycle = classifier.object_names.index("bicycle")
+    assert {int(label) for frame in mended for label in frame.pairs.object_labels} <= {bicycle}
