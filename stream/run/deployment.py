@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_END_S = 7.5  # from the stop to the moment at which sinks are let go; with what follows, all is over in 8 s
+_END_S = 6.5  # from the stop to the moment at which sinks are let go; with what follows, all is over in 8 s
 _LEAST_FLUSH_S = 0.5  # however long the stages before took
 
 

@@ -72,7 +72,7 @@ def test_a_mistake_shows_before_anything_is_opened_and_leaves_nothing_behind(
     assert {thread for thread in threading.enumerate() if thread.name != "preload"} == before
 
 
-@pytest.mark.parametrize(("stages_s", "share_s"), [(0.0, 7.5), (3.0, 7.5), (20.0, 20.5)])
+@pytest.mark.parametrize(("stages_s", "share_s"), [(0.0, 6.5), (3.0, 6.5), (20.0, 20.5)])
 def test_all_stages_of_a_stop_share_one_deadline(
     stages_s: float, share_s: float, tiny_model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -94,7 +94,7 @@ def test_all_stages_of_a_stop_share_one_deadline(
     with Deployment(settings(tiny_model_path, tmp_path, sources=sources)) as deployment:
         deployment.run(threading.Event())
     late_s = deadlines[0] - stopped_s[0] - share_s
-    assert late_s == pytest.approx(0.0, abs=1e-6) if share_s == 7.5 else 0.0 <= late_s < 10.0
+    assert late_s == pytest.approx(0.0, abs=1e-6) if share_s == 6.5 else 0.0 <= late_s < 10.0
 
 
 def test_a_stop_is_noticed_when_it_comes(
