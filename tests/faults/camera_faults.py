@@ -6,7 +6,7 @@ import os
 import resource
 import signal
 import socket
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 from tests.faults.camera_world import NOTICED_S, CameraWorld
 from tests.faults.fault import Faults
@@ -114,14 +114,16 @@ def _(world: CameraWorld) -> None:
 def _(world: CameraWorld) -> None:
     for _ in range(3):
         for pid in world.decoders():
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         world.work(world.random.uniform(0.5, 1.5))
 
 
 @FAULTS.enter("every decoder is stopped for 5 s (SIGSTOP)")
 def _(world: CameraWorld) -> None:
+    pids = world.decoders()
     with world.away(*world.cameras), ExitStack() as stopped:
-        for pid in world.decoders():
+        for pid in pids:
             stopped.enter_context(world.stopped(pid))
         world.work(5.0)
     world.wait_until_up()
@@ -131,7 +133,8 @@ def _(world: CameraWorld) -> None:
 def _(world: CameraWorld) -> None:
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGINT):
         for pid in world.decoders():
-            os.kill(pid, number)
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
         world.work(1.0)
 
 
@@ -145,8 +148,9 @@ def _(world: CameraWorld) -> None:
 
 @FAULTS.enter("decoders die while the pipeline has no file descriptor left for 4 s")
 def _(world: CameraWorld) -> None:
+    pids = world.decoders()
     with world.away(*world.cameras), world.limited(resource.RLIMIT_NOFILE, 3):
-        for pid in world.decoders():
+        for pid in pids:
             os.kill(pid, signal.SIGKILL)
         world.work(4.0)
     world.wait_until_up()

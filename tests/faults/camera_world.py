@@ -19,8 +19,8 @@ from typing import Any
 
 from stream.events.schema import CoverageGapEvent, Event
 from tests.faults.checking import Findings, stream_events
-from tests.faults.proxy import Proxy
-from tests.faults.world import PATIENCE_S, World, free_port, python
+from tests.faults.proxy import Proxy, reserve_port
+from tests.faults.world import PATIENCE_S, World, python
 
 TIMEOUT_S = 1.0  # after which a silent camera has stalled
 NOTICED_S = 4.0  # by when health must say so: a stall, a decoder without a sign of life
@@ -32,7 +32,8 @@ class Camera:
     """A real RTSP server that plays a clip for ever, behind a proxy that can make it lie."""
 
     def __init__(self, name: str, folder: Path) -> None:
-        self.name, self._folder, self._port = name, folder, free_port()
+        self.name, self._folder = name, folder
+        self._reserved, self._port = reserve_port()
         folder.mkdir()
         self._process: subprocess.Popen[str] | None = None
         self.start()
@@ -65,6 +66,12 @@ class Camera:
             self._process.stdout.close()
             self._process = None
 
+    def close(self) -> None:
+        """End it for good."""
+        self.kill()
+        self.proxy.close()
+        self._reserved.close()
+
 
 class CameraWorld(World):
     """One pipeline under faults, with the cameras `one` and `two`; faults happen to `one`."""
@@ -73,7 +80,7 @@ class CameraWorld(World):
         self.cameras = {name: Camera(name, folder / name) for name in ("one", "two")}
         self.wrong: list[tuple[float, float]] = []  # stretches (monotonic) in which health must not say ok
         self.blind: list[tuple[str, float, float]] = []  # camera, and from when to when (wall clock) it showed nothing
-        self.health_port = free_port()
+        self._health_reserved, self.health_port = reserve_port()
         self._over = threading.Event()
         self._states_before = 0  # answers about health before this pipeline was started
         super().__init__(folder, seed)
@@ -148,7 +155,11 @@ class CameraWorld(World):
             super().wait_for_state(*states, timeout_s=timeout_s)
 
     def decoders(self) -> list[int]:
-        """Return the decoders' process ids."""
+        """Return the decoders' process ids, one a camera."""
+        self.wait_for(lambda: len(self._decoders()) == len(self.cameras), what="a decoder of each camera")
+        return self._decoders()
+
+    def _decoders(self) -> list[int]:
         assert self.publisher is not None
         children = {pid for task in _read(f"/proc/{self.publisher.pid}/task/*/children") for pid in task.split()}
         return [int(pid) for pid in children if "stream.decode.decoder" in "".join(_read(f"/proc/{pid}/cmdline"))]
@@ -223,9 +234,9 @@ class CameraWorld(World):
         self._over.set()
         super().close()
         self._watcher.join()
+        self._health_reserved.close()
         for camera in self.cameras.values():
-            camera.kill()
-            camera.proxy.close()
+            camera.close()
 
 
 def _read(pattern: str) -> list[str]:

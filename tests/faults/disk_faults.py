@@ -89,7 +89,7 @@ def _(world: World) -> None:
 
 @FAULTS.enter("the JSON Lines file is removed")
 def _(world: World) -> None:
-    world.jsonl.unlink()
+    world.jsonl.unlink(missing_ok=True)
 
 
 @FAULTS.enter("the spool's file system full while the server is away", disks={"spool": "size=500k"})

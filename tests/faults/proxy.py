@@ -10,6 +10,17 @@ import time
 from collections.abc import Iterator
 
 
+def reserve_port() -> tuple[socket.socket, int]:
+    """Return a port of 127.0.0.1 and what keeps it from everybody who asks for any free one.
+
+    Whoever names it can listen there; while nobody does, connections are refused.
+    """
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind(("127.0.0.1", 0))
+    return held, int(held.getsockname()[1])
+
+
 class Proxy:
     """Stands between a client and the server at `target`; every connection goes through it. Change it while it runs."""
 
@@ -26,8 +37,8 @@ class Proxy:
         self._refusing = False
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = int(self._listener.getsockname()[1])
+        self._reserved, self.port = reserve_port()
+        self._listener = socket.create_server(("127.0.0.1", self.port))
         threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
 
     def _accept(self, listener: socket.socket) -> None:
@@ -125,3 +136,4 @@ class Proxy:
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self.cut()
+        self._reserved.close()

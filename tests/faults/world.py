@@ -25,7 +25,7 @@ from stream.events.schema import Event, parse_event
 from stream.publish.publisher import Publisher
 from tests.faults import wall_clock, zygote
 from tests.faults.checking import Findings, check, spool_events, stream_events, trimmed_entries
-from tests.faults.proxy import Proxy
+from tests.faults.proxy import Proxy, reserve_port
 from tests.faults.zygote import REPOSITORY
 
 STREAM = "hoistream:events"
@@ -56,7 +56,8 @@ class World:
         self.clock = wall_clock.WallClock(folder / "clock") if clock else None
         for name, options in (disks or {}).items():
             self.mount(name, options)
-        self._server_port = free_port()
+        self._reserved: list[socket.socket] = []
+        self._server_port = self.reserve_port()
         self._servers: list[Any] = []
         self.start_server()
         self.proxy = Proxy(("127.0.0.1", self._server_port))
@@ -112,7 +113,7 @@ class World:
 
     def fail_over(self, *, behind_s: float | None) -> None:
         """Let another server take over: empty (None), or one that had followed until so many seconds ago."""
-        port = free_port()
+        port = self.reserve_port()
         follower = self._server(port, f"server{len(self._servers)}")
         if behind_s is not None:
             with redis.Redis(port=port, decode_responses=True) as client:
@@ -125,6 +126,12 @@ class World:
         self._server_port = port
         self.proxy.target = ("127.0.0.1", port)
         self.proxy.cut()
+
+    def reserve_port(self) -> int:
+        """Return a port that nobody else gets while this run goes on."""
+        held, port = reserve_port()
+        self._reserved.append(held)
+        return port
 
     def _made(self, name: str) -> Path:
         path = self.folder / name
@@ -327,6 +334,8 @@ class World:
         self.proxy.close()
         for server in self._servers:
             server.terminate()
+        for held in self._reserved:
+            held.close()
 
 
 @contextmanager
@@ -346,10 +355,3 @@ def python(arguments: list[str], **options: Any) -> Any:
     if zygote.ADDRESS in os.environ and "env" not in options and arguments[0] in zygote.PROGRAMS:
         return zygote.start(arguments[0], arguments[1:], **options)
     return subprocess.Popen([sys.executable, "-m", *arguments], cwd=REPOSITORY, text=True, **options)
-
-
-def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody has."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
