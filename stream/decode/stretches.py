@@ -100,14 +100,13 @@ class StretchedRecording:
 
     def frames(self) -> Iterator[ScaledFrame]:
         """Yield the frames to look at, in order."""
-        first = self._get(0)
-        for queued in range(1, len(self._queues)):
-            self._get(queued)  # all begin with the same number
-        if isinstance(first, _Failed):
-            raise first.error
-        if not isinstance(first, StretchBegin):
+        firsts = [self._get(index) for index in range(len(self._queues))]  # all with the same number
+        for first in firsts:
+            if isinstance(first, _Failed):
+                raise first.error
+        if not isinstance(firsts[0], StretchBegin):
             return
-        turn = first.number
+        turn = firsts[0].number
         while True:
             item = self._get(turn % len(self._queues))
             if isinstance(item, ScaledFrame):

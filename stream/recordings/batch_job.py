@@ -238,7 +238,7 @@ class _Work:
         if before is not None and before.rules != settings.rules_fingerprint:
             before = judge_again(paths, before, settings.rules, title=video.path.name, sink=self._sink)
         if before is not None:
-            checkpoints.remove()  # of a job that was killed just after the receipt was written
+            self._remove(checkpoints)  # of a job that was killed just after the receipt was written
             return VideoResult(video, "skipped", "", before.frames, before.dropped, before.events, before.seconds)
         begin = partial(VideoTask, video, identity, self._head, settings, sink=self._sink, engine_name=engines.name)
         saved = checkpoints.load()
@@ -283,6 +283,12 @@ class _Work:
             raise self._unwritable(f"how far {task.video.path.name} is", error) from error
         self._places.note(pipeline.times.seconds["wait for frames"])
         telling.progress(Progress(task.video, "watching", meta.pts_s, task.length_s, task.frames))
+
+    def _remove(self, checkpoints: Checkpoints) -> None:
+        try:
+            checkpoints.remove()
+        except OSError as error:
+            raise self._unwritable("old checkpoints", error) from error
 
     def _unwritable(self, what: str, error: OSError) -> HoistreamError:
         return HoistreamError(f"{self._out}: {what} cannot be written: {error.strerror or error}")

@@ -15,7 +15,7 @@ import pytest
 from stream.decode import recording as recording_module
 from stream.decode.opening import SourceFailureError
 from stream.decode.packet_decoder import PacketDecoder
-from stream.decode.recording import Recording
+from stream.decode.recording import Recording, Share
 from stream.decode.scaling import CanvasScaler
 from stream.decode.stretches import StretchedRecording
 from stream.decode.wire import Counts, Resume
@@ -150,6 +150,31 @@ def test_a_file_that_is_cut_off_is_told_as_one(tmp_path: Path) -> None:
             read()
         failures.append(failure.value.detail)
     assert failures[0] == failures[1]
+
+
+@pytest.mark.parametrize(
+    ("failing", "after", "came"), [(0, 0, 0), (1, 0, 0), (0, 1, 0), (1, 1, 8), (0, 9, 8), (1, 9, 16)]
+)
+def test_a_thread_that_fails_fails_the_reading_at_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int, after: int, came: int
+) -> None:
+    path = moving_clip(tmp_path / "clip.mp4", "short closed groups")
+    frames_of = Recording.frames_of
+
+    def broken(self: Recording, share: Share | None) -> Iterator[Any]:
+        for number, item in enumerate(frames_of(self, share)):
+            if share is not None and share.first == failing and number == after:
+                raise SourceFailureError("invalid", "cannot be read further")
+            yield item
+
+    monkeypatch.setattr(Recording, "frames_of", broken)
+    numbers = []
+    with (
+        pytest.raises(SourceFailureError, match="cannot be read further"),
+        StretchedRecording(source_of(path, threads=2), None) as recording,
+    ):
+        numbers.extend(frame.number for frame in recording.frames())
+    assert numbers == list(range(came))
 
 
 def test_who_stops_early_waits_for_no_thread(tmp_path: Path) -> None:
