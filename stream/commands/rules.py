@@ -35,7 +35,10 @@ def check(
 @app.command()
 def test(
     rules: Annotated[Path, typer.Argument(help="The file of rules; see docs/rules.md.")],
-    events: Annotated[list[Path], typer.Option("--events", help="A JSON Lines file of events; may be repeated.")],
+    events: Annotated[
+        list[Path] | None, typer.Option("--events", help="A JSON Lines file of events; may be repeated.")
+    ] = None,
+    store: Annotated[Path | None, typer.Option(help="An event store, as a sink `store:PATH` fills it.")] = None,
     start: Annotated[
         str | None, typer.Option("--from", help="Only events since then: 7d, 12h or 2026-11-23T14:02.")
     ] = None,
@@ -44,25 +47,38 @@ def test(
 ) -> None:
     """Print the alerts that the rules would have given over stored events; alerts among these are left out.
 
-    Example: hoistream rules test rules.yaml --events out/cameras.events.jsonl --from 7d
+    Example: hoistream rules test rules.yaml --store events.db --from 7d
     """
     import sys
     from collections import Counter
+    from collections.abc import Iterator
     from datetime import UTC, datetime
     from itertools import chain
 
+    from hoiclip.errors import InputError
     from stream.commands.support.moments import past_time_option
     from stream.events.files import read_events
     from stream.events.lines import EventPrinter
+    from stream.events.schema import Event
     from stream.rules.engine import RulesEngine
     from stream.rules.language import load_rules
 
     engine = RulesEngine(load_rules(rules))
     begin = past_time_option("--from", start)
     end = past_time_option("--until", until)
+    if (store is None) == (not events):
+        raise InputError("give the events: --store PATH, or --events FILE")
+    if store is not None:
+        from stream.store.event_store import EventStore
+        from stream.store.queries import StoreQuery
+
+        query = StoreQuery(since=begin, until=end, newest_first=False, limit=None)
+        found: Iterator[Event] = (stored.event for stored in EventStore(store, read_only=True).all(query))
+    else:
+        found = chain.from_iterable(read_events(path) for path in events or ())
     printer, counts, num_events = EventPrinter(sys.stdout, as_json=as_json), Counter[str](), 0
     newest = None
-    for event in chain.from_iterable(read_events(path) for path in events):
+    for event in found:
         when = event.clock
         if when is not None and ((begin is not None and when < begin) or (end is not None and when >= end)):
             continue

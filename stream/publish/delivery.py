@@ -21,7 +21,7 @@ from stream.publish.worker import Worker
 
 logger = logging.getLogger(__name__)
 
-SinkCondition = Literal["ok", "redis_down", "redis_full", "spool_unreadable"]
+SinkCondition = Literal["ok", "redis_down", "redis_full", "sink_down", "spool_unreadable"]
 
 _MOST, _FEWEST = 1000, 10  # records sent before their replies are read; fewer after a failure, for slow networks
 _LOOK_EVERY_S = 1.0
@@ -79,6 +79,7 @@ class Delivery:
         self.held_by = ""  # the consumer group that kept entries from being trimmed when the server was last full
         self.added = 0  # entries new to the server
         self.replays = 0  # how often the server had lost events
+        self.dead = 0  # a server takes every event in the end
         self.moved_s = time.monotonic()  # when the acknowledged place last moved, or there was nothing to move for
         self.sink = sink
         self._spool = spool
@@ -102,6 +103,9 @@ class Delivery:
     def acknowledged(self) -> int:
         """How many records the sink has, counted since the spool was made."""
         return self._cursor.record
+
+    def hurry(self) -> None:
+        """There is no room for new events; a server that is away keeps what waits for it."""
 
     def _notify(self) -> None:
         with self._changed:

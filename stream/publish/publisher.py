@@ -21,9 +21,11 @@ from stream.publish.delivery import Delivery, LossReport
 from stream.publish.open_interactions import OpenInteractions
 from stream.publish.records import Record
 from stream.publish.redis_sink import RedisSink, SinkDownError
-from stream.publish.sinks import DirectSink, JsonlSink, is_redis, open_direct
+from stream.publish.sinks import DirectSink, JsonlSink, is_direct, is_redis, open_direct
 from stream.publish.spool import Spool, SpoolFullError, SpoolLimits
+from stream.publish.spooled import SpooledDelivery, SpooledSink
 from stream.publish.state import Condition, PublisherState
+from stream.publish.store_sink import StoreSink
 from stream.publish.worker import Worker
 
 logger = logging.getLogger(__name__)
@@ -70,19 +72,22 @@ class Publisher(Closing):
         self._lost = 0
         self._deleted, self._deleted_s, self._deleted_why = 0, 0.0, ""
         self._unsynced = threading.Event()
-        self._deliveries: list[Delivery] = []
+        self._deliveries: list[Delivery | SpooledDelivery] = []
         self._workers: list[Worker] = []
         self._spool: Spool | None = None
-        self._direct: list[DirectSink] = [open_direct(url) for url in sinks if not is_redis(url)]
+        self._direct: list[DirectSink] = [open_direct(url) for url in sinks if is_direct(url)]
         remote = [RedisSink(url) for url in sinks if is_redis(url)]
-        if remote:
+        spooled = [StoreSink(url) for url in sinks if not is_redis(url) and not is_direct(url)]
+        if remote or spooled:
             directory = spool_dir or default_spool_dir()
-            self._spool = self._open_spool(remote, directory, limits or SpoolLimits(max_bytes=max_spool_bytes))
+            self._spool = self._open_spool(remote, spooled, directory, limits or SpoolLimits(max_bytes=max_spool_bytes))
         elif files := [sink for sink in self._direct if isinstance(sink, JsonlSink)]:
             self._open.note_all(files[0].last_lines())
         self._left_open = self._open.sources()  # where an earlier process left something open
 
-    def _open_spool(self, sinks: list[RedisSink], directory: Path, limits: SpoolLimits) -> Spool:
+    def _open_spool(
+        self, sinks: list[RedisSink], spooled: Sequence[SpooledSink], directory: Path, limits: SpoolLimits
+    ) -> Spool:
         for sink in sinks:
             try:
                 sink.probe()
@@ -92,6 +97,9 @@ class Publisher(Closing):
         self._deliveries = [
             Delivery(spool, sink, self._changed, forget=partial(self._forget, spool), report=self._report_loss)
             for sink in sinks
+        ]
+        self._deliveries += [
+            SpooledDelivery(spool, sink, self._changed, forget=partial(self._forget, spool)) for sink in spooled
         ]
         syncing = Worker("spool-sync", partial(self._keep_synced, spool), self._notify)
         self._workers = [syncing, *(delivery.worker for delivery in self._deliveries)]
@@ -176,6 +184,8 @@ class Publisher(Closing):
     def _make_room(self) -> None:
         """Give up the replay window: it is worth less than new events."""
         if self._spool is not None:
+            for delivery in self._deliveries:
+                delivery.hurry()
             self._spool.forget(self._acknowledged(self._spool), now=True)
 
     def _forget(self, spool: Spool) -> None:
@@ -266,6 +276,7 @@ class Publisher(Closing):
             damaged=self._spool.damaged if self._spool else 0,
             lost=self._lost,
             deleted=self._deleted,
+            dead=sum(delivery.dead for delivery in self._deliveries),
             last_error=error,
         )
 

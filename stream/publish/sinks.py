@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Literal, Protocol
 
 from hoiclip.errors import HoistreamError, InputError
 from stream.publish.appending import append_whole
@@ -16,7 +16,7 @@ from stream.publish.appending import append_whole
 logger = logging.getLogger(__name__)
 
 _BLOCK = 1 << 16  # bytes read at once
-FORMS = "redis://[user:password@]host[:port][/db], rediss://…, jsonl:PATH or stdout:"
+FORMS = "redis://[user:password@]host[:port][/db], rediss://…, store:PATH, jsonl:PATH or stdout:"
 
 
 class DirectSink(Protocol):
@@ -133,11 +133,22 @@ class StdoutSink:
 
 
 def is_redis(url: str) -> bool:
-    """Whether `url` names a server, whose events wait in the spool. Raises InputError for an unknown form."""
+    """Whether `url` names a Redis server. Raises InputError for an unknown form."""
+    return _kind(url) == "redis"
+
+
+def is_direct(url: str) -> bool:
+    """Whether the sink has an event once it is written, without a spool. Raises InputError for an unknown form."""
+    return _kind(url) == "direct"
+
+
+def _kind(url: str) -> Literal["redis", "direct", "spooled"]:
     if url.startswith(("redis://", "rediss://")):
-        return True
+        return "redis"
     if url == "stdout:" or (url.startswith("jsonl:") and len(url) > len("jsonl:")):
-        return False
+        return "direct"
+    if url.startswith("store:"):
+        return "spooled"
     scheme = url.split(":", 1)[0]  # the rest may hold a password
     raise InputError(f"sink {scheme!r}: not known; expected {FORMS}")
 

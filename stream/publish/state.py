@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 Condition = Literal[
-    "ok", "redis_down", "redis_full", "disk_full", "spool_unreadable", "stalled", "events_deleted", "failed"
+    "ok",
+    "redis_down",
+    "redis_full",
+    "sink_down",
+    "disk_full",
+    "spool_unreadable",
+    "stalled",
+    "events_deleted",
+    "failed",
 ]
 
 
@@ -24,6 +32,7 @@ class PublisherState:
     lost: int  # events that can never come, each reported as an `events_lost` event
     deleted: int  # entries that something else deleted from a stream
     last_error: str  # one line, without passwords; "" while all is well
+    dead: int = 0  # events that a sink never took, put aside beside the spool
 
     @property
     def ok(self) -> bool:

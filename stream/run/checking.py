@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from hoiclip.errors import InputError
 from hoiclip.lessons import open_vocabulary
 from stream.events.redis_connection import parse_redis_url
-from stream.publish.sinks import is_redis
+from stream.publish.sinks import is_direct, is_redis
+from stream.publish.store_sink import parse_store_url
 from stream.run.calibration_file import calibrated
 from stream.run.canvases import canvases_of, parse_canvases
 from stream.run.config import RunConfig
@@ -48,6 +49,8 @@ def check_sink(url: str) -> None:
             parse_redis_url(url)
         except ValueError as error:
             raise InputError(f"sink redis: {error}") from None  # the cause may show the password
+    elif not is_direct(url):
+        parse_store_url(url)
 
 
 def _check_thresholds(named: Iterable[str], known: set[str], key: str) -> None:

@@ -167,7 +167,9 @@ class RunConfig(_Strict):
     engine: EngineConfig = Field(default_factory=EngineConfig)
     tracker: TrackerConfig = Field(default_factory=TrackerConfig)
     rules: Rules | None = Field(None, description="What is an alert: a file of rules, docs/rules.md.")
-    sinks: list[str] = Field(default_factory=lambda: ["stdout:"], description="redis://…, jsonl:PATH, stdout:")
+    sinks: list[str] = Field(
+        default_factory=lambda: ["stdout:"], description="redis://…, store:PATH, jsonl:PATH, stdout:"
+    )
     spool_dir: Path | None = Field(
         None, description="Events wait here for Redis; the user's state folder when not given."
     )
