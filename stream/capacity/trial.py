@@ -131,7 +131,7 @@ class _Account:
         drops: Counter[str] = Counter()
         for coverage in self._supervisor.coverage().values():
             drops.update(coverage.dropped)
-        decoders = sum(_processor_s(pid) for pid in self._supervisor.pids().values())
+        decoders = sum(processor_s(pid) for pid in self._supervisor.pids().values())
         spent = {"pipeline": time.process_time(), "decoders": decoders}
         self._marks.append((time.monotonic(), spent, drops))
 
@@ -154,7 +154,7 @@ class _Account:
         return {name: (after[name] - before[name]) / (to_s - from_s) for name in before}
 
 
-def _processor_s(pid: int) -> float:
+def processor_s(pid: int) -> float:
     """Return the processor seconds of a process; 0 where the system does not say."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
