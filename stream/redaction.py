@@ -18,7 +18,7 @@ _USER = re.compile(
     re.IGNORECASE,
 )
 _QUERY = re.compile(
-    r"""([?&;](?:pass|passwd|password|pwd|token|access_token|auth|key|api_?key|secret|sig|signature)=)[^&;\s"'<>]+""",
+    r"""([?&;#](?:pass|passwd|password|pwd|token|access_token|auth|key|api_?key|secret|sig|signature)=)[^&;\s"'<>]+""",
     re.IGNORECASE,
 )
 

@@ -26,6 +26,8 @@ from stream.publish.spool import Spool, SpoolFullError, SpoolLimits
 from stream.publish.spooled import SpooledDelivery, SpooledSink
 from stream.publish.state import Condition, PublisherState
 from stream.publish.store_sink import StoreSink
+from stream.publish.webhooks import SCHEME as WEBHOOK
+from stream.publish.webhooks import WebhookSink
 from stream.publish.worker import Worker
 
 logger = logging.getLogger(__name__)
@@ -40,6 +42,10 @@ _DELETED_S = 60.0  # how long health says that somebody deleted entries
 def default_spool_dir() -> Path:
     """Return where events wait when nobody says where: in the user's state folder."""
     return user_state_path("hoistream") / "spool"
+
+
+def _open_spooled(url: str) -> SpooledSink:
+    return WebhookSink(url) if url.startswith(WEBHOOK) else StoreSink(url)
 
 
 class Publisher(Closing):
@@ -77,7 +83,7 @@ class Publisher(Closing):
         self._spool: Spool | None = None
         self._direct: list[DirectSink] = [open_direct(url) for url in sinks if is_direct(url)]
         remote = [RedisSink(url) for url in sinks if is_redis(url)]
-        spooled = [StoreSink(url) for url in sinks if not is_redis(url) and not is_direct(url)]
+        spooled = [_open_spooled(url) for url in sinks if not is_redis(url) and not is_direct(url)]
         if remote or spooled:
             directory = spool_dir or default_spool_dir()
             self._spool = self._open_spool(remote, spooled, directory, limits or SpoolLimits(max_bytes=max_spool_bytes))

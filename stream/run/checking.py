@@ -9,6 +9,8 @@ from hoiclip.lessons import open_vocabulary
 from stream.events.redis_connection import parse_redis_url
 from stream.publish.sinks import is_direct, is_redis
 from stream.publish.store_sink import parse_store_url
+from stream.publish.webhooks import SCHEME as WEBHOOK
+from stream.publish.webhooks import parse_webhook_url
 from stream.run.calibration_file import calibrated
 from stream.run.canvases import canvases_of, parse_canvases
 from stream.run.config import RunConfig
@@ -49,6 +51,8 @@ def check_sink(url: str) -> None:
             parse_redis_url(url)
         except ValueError as error:
             raise InputError(f"sink redis: {error}") from None  # the cause may show the password
+    elif url.startswith(WEBHOOK):
+        parse_webhook_url(url)
     elif not is_direct(url):
         parse_store_url(url)
 
