@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,8 +72,12 @@ class BuildCache:
 
     def entries(self) -> list[Entry]:
         """Return finished builds, by name."""
-        facts = (path for path in sorted(self.root.glob(f"*/{_FACTS}")) if not path.parent.name.endswith(".part"))
-        return [Entry(path.parent, json.loads(path.read_text(encoding="utf-8"))) for path in facts]
+        entries = []
+        for path in sorted(self.root.glob(f"*/{_FACTS}")):
+            if not path.parent.name.endswith(".part"):
+                with suppress(OSError, ValueError):  # damaged facts: `find` does not return it either
+                    entries.append(Entry(path.parent, json.loads(path.read_text(encoding="utf-8"))))
+        return entries
 
     def prune(self) -> int:
         """Remove every build, finished or not; return the bytes freed."""

@@ -139,7 +139,8 @@ def build_classifier(
     # The model's fingerprint and the words fix every row but the taught ones.
     digest = hashlib.sha256(json.dumps([_FORMAT, model_fingerprint, list(templates), list(wanted)]).encode())
     for lesson in (lessons[row.taught] for row in wanted if row.taught is not None):
-        digest.update(lesson.text.tobytes() + lesson.verb_text.tobytes() + np.float64(lesson.bias).tobytes())
+        digest.update(lesson.text.tobytes() + lesson.verb_text.tobytes() + lesson.embedding.tobytes())
+        digest.update(f"{lesson.bias!r} {lesson.object}".encode())
     rivals = _rivals(known, wanted)
     if rivals is not None:
         digest.update(rivals.tobytes())

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from hoiclip.classifier import TaughtRow, TextClassifier, TrainedHeads, build_classifier
 from hoiclip.errors import InputError
-from hoiclip.vocabulary import Wanted, all_of, load_builtin
+from hoiclip.vocabulary import Wanted, all_of, load_builtin, spoken
 
 WORLD = load_builtin("world")
 EMBED = 16
@@ -150,3 +152,55 @@ def test_where_nobody_knows_what_goes_together_nothing_has_rivals(make_heads: Ma
 def test_what_is_said_of_any_object_has_no_rivals(make_heads: Make, tmp_path: Path) -> None:
     rows = [free("riding something", 0), free("pushing something", 1)]
     assert build(make_heads, rows, Tower(), tmp_path).rivals is None
+
+
+def test_each_text_is_averaged_over_its_own_templates_and_over_no_other_texts(make_heads: Make, tmp_path: Path) -> None:
+    texts, templates = ["waving", "tapping a badge reader", "carrying a ladder"], ("{}", "a photo of {}")
+    found = build(make_heads, [free(text) for text in texts], Tower(), tmp_path, templates=templates)
+    for text, row in zip(texts, found.text, strict=True):
+        mean = Tower()([template.replace("{}", text) for template in templates]).mean(0)
+        np.testing.assert_allclose(row, mean / np.linalg.norm(mean), atol=1e-6)
+
+
+def test_whatever_decides_a_row_decides_the_classifiers_fingerprint(make_heads: Make, tmp_path: Path) -> None:
+    row = np.arange(EMBED, dtype=np.float32)
+    lesson = TaughtRow("wave", row, row + 1, 4, row + 2, bias=-0.25)
+    taught = Wanted("wave", None, "", None, None, taught="wave")
+
+    def fingerprint(lesson: TaughtRow = lesson, words: list[Wanted] | None = None, **changes: Any) -> str:
+        wanted = words or [taught, free("waving")]
+        return build(make_heads, wanted, Tower(), tmp_path, taught=[lesson], **changes).fingerprint
+
+    others = [
+        *(fingerprint(replace(lesson, **{name: row + 9})) for name in ("text", "verb_text", "embedding")),
+        fingerprint(replace(lesson, bias=-0.2500001)),
+        fingerprint(replace(lesson, object=5)),
+        fingerprint(replace(lesson, object=None)),
+        fingerprint(model_fingerprint="other"),
+        fingerprint(templates=("{}!",)),
+        fingerprint(templates=("{}", "{}!")),
+        fingerprint(words=[free("waving"), taught]),
+        fingerprint(words=[taught, free("waves")]),
+        fingerprint(words=[taught, free("waving", 2)]),
+    ]
+    assert len({fingerprint(), *others}) == 1 + len(others)
+    assert fingerprint() == fingerprint()
+
+
+def test_rows_say_what_to_show_and_what_says_nothing_is_done(make_heads: Make, tmp_path: Path) -> None:
+    hico = load_builtin("hico")
+    heads = make_heads(len(hico.interactions), len(hico.verbs), EMBED)
+    silent = next(k for k, verb in enumerate(hico.verbs) if verb.name == "no_interaction")
+    row = np.ones(EMBED, np.float32)
+    taught = TaughtRow("wave", row, row, None, row)
+    wanted = [free("waving"), free("a ladder", silent, 3), Wanted("wave", None, "", None, None, taught="wave")]
+    found = build_classifier(
+        heads, hico, wanted, model_fingerprint="abc", encode=Tower(), taught=[taught], cache_dir=tmp_path
+    )
+    assert found.names == ("waving", "a ladder", "wave")
+    assert found.prompts == ("waving", "a ladder", "wave")
+    assert found.verbs == ("waving", "no_interaction", "wave")
+    assert found.objects == ("any", spoken(hico.objects[3].name), "any")
+    assert found.object_names == tuple(spoken(thing.name) for thing in hico.objects)
+    assert found.no_interaction.tolist() == [False, True, False]
+    assert (found.verb_weight, found.logit_scale) == (heads.verb_weight, heads.logit_scale)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,17 +100,17 @@ def load_equivalent() -> dict[str, dict[str, str]]:
     return found or {}
 
 
-def write_report(path: Path, verdicts: Verdicts, sample: Sequence[str], *, sample_part: float, seed: int) -> None:
-    """Write the table and what survived."""
+def write_report(path: Path, verdicts: Verdicts) -> None:
+    """Write the table of all that was judged so far, and what survived."""
     equivalent = load_equivalent()
-    judged = [name for name in sample if not verdicts.is_open(name)]
+    judged = [name for name in verdicts.names() if not verdicts.is_open(name)]
     survivors = {name: change_of(name, verdicts.path_of(name)) for name in judged if verdicts.survived(name)}
     excused = {
         name: equivalent[function_of(name)][change]
         for name, change in survivors.items()
         if change in equivalent.get(function_of(name), {})
     }
-    lines = [*_HEAD, "", f"Drawn: {sample_part:.0%} by seed {seed}, judged so far {len(judged)} of {len(sample)}.", ""]
+    lines = [*_HEAD, ""]
     lines += ["| part | mutants | judged | equivalent | noticed | of those that differ | 95 % interval |"]
     lines += ["| --- | ---: | ---: | ---: | ---: | ---: | ---: |"]
     for part in [name for name, _ in PARTS] + ["all"]:
@@ -144,5 +144,6 @@ _HEAD = (
     "",
     "Small changes are made to the code, one at a time (mutmut: operators, numbers, arguments, conditions, strings),",
     "and the tests that come through the changed function run. A change that no test notices is either without effect,",
-    "with the reason, or a hole. What logs and errors say in words is not changed. Written by `make mutants`.",
+    "with the reason, or a hole. What logs and errors say in words is not changed. Which mutants of a part were judged",
+    "is drawn by a hash of seed and name, hence the interval (Wilson's, 95 %). Written by `make mutants`.",
 )

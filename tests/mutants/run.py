@@ -39,7 +39,7 @@ def main() -> None:
         print(f"{len(waiting)} mutants to judge")
         _judge(waiting, options.workers)
         verdicts = Verdicts.load()
-    write_report(REPORT, verdicts, sample, sample_part=options.sample, seed=options.seed)
+    write_report(REPORT, verdicts)
 
 
 def _make(workers: int) -> Verdicts:

@@ -21,7 +21,7 @@ from PIL import Image
 
 from hoiclip.types import Canvas
 from stream.decode.opening import SourceFailureError, open_source
-from stream.decode.redirects import redirect_target
+from stream.decode.redirects import SilentServerError, redirect_target
 from stream.decode.sources import SourceSettings
 
 MakeClip = Callable[..., Path]
@@ -212,3 +212,27 @@ def test_files_that_lead_to_others_are_not_read(make_clip: MakeClip, tmp_path: P
             assert (error.reason, "lead elsewhere" in error.detail) == ("unsafe", True)
     for path in (f"concat:{clip}|{clip}", f"subfile,,start,0,end,99,,:{clip}", f"async:cache:{clip}", "pipe:0"):
         assert failure(path, "file").reason == "not_found"  # a path is a path, never a protocol
+
+
+def test_a_camera_that_trickles_its_answer_is_waited_for_no_longer_than_a_silent_one() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+
+        def trickle() -> None:
+            connection, _ = listener.accept()
+            with connection, suppress(OSError):
+                for _ in range(200):  # ten seconds of an answer that never ends
+                    connection.sendall(b"R")
+                    time.sleep(0.05)
+
+        threading.Thread(target=trickle, daemon=True).start()
+        began_s = time.monotonic()
+        with pytest.raises(SilentServerError):
+            redirect_target(f"rtsp://127.0.0.1:{port}/x", 0.5)
+        assert time.monotonic() - began_s < 5
+
+
+@pytest.mark.parametrize("status", ["²²²", "30", "3000", "+301", "x"])
+def test_a_status_that_is_no_number_of_three_digits_sends_nobody_on(status: str) -> None:
+    with serving(lambda request: reply(request, "200 OK").replace(b"200", status.encode("latin-1"))) as server:
+        assert redirect_target(f"http://127.0.0.1:{server.port}/x", 2.0) is None

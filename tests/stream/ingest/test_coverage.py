@@ -210,3 +210,116 @@ def test_a_recording_that_is_cut_off_has_a_gap_at_its_end() -> None:
     whole = recording()
     whole.gap_before(Moment(1.0), False, 0)
     assert whole.end("ended", "", Moment(1.04)) is None
+
+
+def test_a_camera_that_is_taken_away_in_a_silence_has_a_gap_with_the_reason_of_its_end() -> None:
+    for silent_s, is_told in ((2.0, False), (2.1, True)):  # longer than its `gap_s`, and no shorter
+        account = camera(gap_s=2.0)
+        account.gap_before(at(1.0), False, 0)
+        gap = account.end("removed", "by the operator", at(1.0 + silent_s))
+        assert (gap is not None) == is_told
+        if gap is not None:
+            assert (gap.reason, gap.why, gap.blind_s) == ("removed", "by the operator", pytest.approx(2.1))
+
+
+def test_a_loss_before_the_end_names_the_last_gap_and_not_the_end() -> None:
+    account = camera()
+    account.gap_before(at(1.0), False, 0)
+    account.lost("refused", "the port is closed")
+    gap = account.end("removed", "by the operator", at(9.0))
+    assert gap is not None
+    assert (gap.reason, gap.why) == ("refused", "the port is closed")
+
+
+def test_what_comes_after_an_end_is_told_anew() -> None:
+    account = camera()
+    account.lost("stalled", "")
+    assert account.open_gap(50.0 + BLIND_S, 100.0 + BLIND_S) is not None
+    account.end("removed", "", at(10.0))
+    assert account.open_gap(60.0 + BLIND_S, 110.0 + BLIND_S) is not None
+
+
+def test_a_recording_of_which_nothing_is_known_has_no_gap_and_a_short_one_has() -> None:
+    for end_s, is_told in ((0.0, False), (0.5, True)):
+        account = recording()
+        account.lost("corrupt", "damaged frames")
+        assert (account.end("", "", Moment(end_s)) is not None) == is_told
+
+
+def test_a_hole_as_long_as_the_gap_is_none() -> None:
+    account = camera(gap_s=2.0)
+    account.gap_before(at(1.0), False, 0)
+    account.delivered += 1
+    assert account.gap_before(at(3.0), False, 0) is None
+    assert account.gap_before(at(5.1), False, 0) is not None
+
+
+def test_damage_is_told_with_how_much_there_was_since_the_last_good_frame() -> None:
+    account = recording()
+    assert account.gap_before(Moment(1.0), False, 0) is None
+    gaps = [account.gap_before(Moment(second), False, errors) for second, errors in ((2.0, 2), (3.0, 2), (4.0, 3))]
+    assert [gap and (gap.from_media_s, gap.reason, gap.why) for gap in gaps] == [
+        (1.0, "corrupt", "2 damaged packets"),
+        None,
+        (3.0, "corrupt", "1 damaged packets"),
+    ]
+    first = recording().gap_before(Moment(1.0), False, 1)
+    assert first is not None
+    assert first.from_media_s == 0.0
+
+
+def test_damaged_frames_say_so() -> None:
+    account = recording()
+    account.gap_before(Moment(1.0), True, 0)
+    gap = account.gap_before(Moment(2.0), False, 0)
+    assert gap is not None
+    assert (gap.reason, gap.why) == ("corrupt", "damaged frames")
+
+
+def test_time_without_a_cause_and_time_beside_a_recording_are_no_blindness() -> None:
+    live, file = camera(), recording()
+    live.gap_before(at(1.0), False, 0)
+    assert live.snapshot(0, 90.0).blind_s == 0.0
+    file.lost("corrupt", "")
+    assert file.snapshot(0, 90.0).blind_s == 0.0
+
+
+def test_a_snapshot_has_the_decoders_errors_and_both_sides_drops_by_reason() -> None:
+    account = camera()
+    account.decoder_counts(Counts(decoded=9, skipped=1, errors=3, ring_full=2, stale=1))
+    account.drop("stale")
+    account.drop("overwritten")
+    coverage = account.snapshot(1, 0.0)
+    assert (coverage.errors, coverage.pending) == (3, 1)
+    assert list(coverage.dropped.items()) == [("overwritten", 1), ("ring_full", 2), ("stale", 2)]
+
+
+def frames_of(account: CoverageAccount, frames: list[tuple[float, bool, int]]) -> list[object]:
+    told = []
+    for number, (media_s, corrupt, errors) in enumerate(frames):
+        account.decoder_counts(Counts(decoded=10 * (number + 1), skipped=8 * (number + 1), errors=errors))
+        told.append(account.gap_before(Moment(media_s), corrupt, errors))
+        account.delivered += 1
+        account.still += number % 2
+    return told
+
+
+@pytest.mark.parametrize("at_frame", range(1, 7))
+def test_an_account_that_goes_on_from_any_frame_is_that_of_a_recording_read_at_once(at_frame: int) -> None:
+    frames = [(1.0, False, 0), (2.0, True, 1), (3.0, True, 2), (4.0, False, 2), (5.0, False, 3), (6.0, True, 4),
+              (7.0, False, 4)]  # fmt: skip
+    whole, first = recording(), recording()
+    told = frames_of(whole, frames)
+    before = frames_of(first, frames[:at_frame])
+    saved = first.of_recording(frames[at_frame - 1][0])
+    assert saved.media_s == frames[at_frame - 1][0]
+    second = CoverageAccount(False, 2.0, Moment(0.0), saved)
+    after = []
+    for number, (media_s, corrupt, errors) in list(enumerate(frames))[at_frame:]:
+        second.decoder_counts(Counts(decoded=10 * (number + 1), skipped=8 * (number + 1), errors=errors))
+        after.append(second.gap_before(Moment(media_s), corrupt, errors))
+        second.delivered += 1
+        second.still += number % 2
+    assert before + after == told
+    assert second.snapshot(0, 0.0) == whole.snapshot(0, 0.0)
+    assert second.end("truncated", "is cut off", Moment(9.0)) == whole.end("truncated", "is cut off", Moment(9.0))
