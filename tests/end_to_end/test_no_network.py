@@ -51,7 +51,6 @@ USES = {
     ],
     "batch": [
         Use("{dir}/v.mp4 --model demo --fps 2 --out {dir}/out --annotated"),
-        Use("{dir}/v.mp4 --model demo --fps 2 --out {dir}/int8 --engine openvino --precision int8", slow=True),
         Use("{dir}/v.mp4 --model demo --fps 2 --out {dir}/onnx --engine onnxruntime"),
         Use("{dir}/v.mp4 --model {dir}/model.safetensors --fps 2 --out {dir}/torch --engine torch", slow=True),
     ],
@@ -77,7 +76,14 @@ USES = {
     "eval events": [Use("-a {dir} -p {dir} --rerun --model demo --fps 2")],
     "eval robustness": [Use("-a {dir} --model demo --fps 2 --only fog --no-sizes", slow=True)],
     "eval model": [Use("--pictures {dir}/pictures --model demo")],
-    "engine build": [Use("openvino --model demo --cache-dir {dir}/engines")],
+    "engine build": [
+        Use("openvino --model demo --cache-dir {dir}/engines"),
+        Use(
+            "openvino --model demo --precision int8 --video {dir}/v.mp4 --frames 8 --cache-dir {dir}/int8",
+            slow=True,
+            seconds=250,
+        ),
+    ],
     "engine list": [Use("--cache-dir {dir}/engines")],
     "engine prune": [Use("--cache-dir {dir}/engines")],
     "engine verify": [Use("openvino --model demo --video {dir}/v.mp4 --frames 2 --cache-dir {dir}/engines")],

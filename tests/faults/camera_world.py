@@ -106,7 +106,7 @@ class CameraWorld(World):
             # the engine sees ten pairs in every frame; so short that interactions end and begin all the time
             "tracker": {"enter_score": 0.0, "leave_score": 0.0, "min_pair_score": 0.0, "min_duration_s": 0.0}
             | {"max_event_s": 0.8, "gap_s": 0.5, "update_interval_s": 0.4, "stationary_s": 0.0},
-            "sinks": [self.url, f"jsonl:{self.jsonl}"],
+            "sinks": [self.url, *self._files],
             "spool_dir": str(self.spool),
             "metrics": {"port": self.health_port},
             "sources": [

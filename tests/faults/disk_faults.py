@@ -132,13 +132,15 @@ def _(world: World) -> None:
 def _(world: World) -> None:
     (world.spool / "notes.txt").write_text("not ours")
     (world.spool / "x.spool").write_bytes(world.random.randbytes(100))
-    (world.spool / "00000000000000000000.spool.d").mkdir()
+    (world.spool / "00000000000000000000.spool.d").mkdir(exist_ok=True)
     world.kill_publisher()
     world.start_publisher()
     world.work(0.5)
 
 
 def _flip(world: World, path: Path) -> None:
+    if not path.stat().st_size:  # it has only just begun
+        return
     with path.open("r+b") as file:
         place = world.random.randrange(path.stat().st_size)
         file.seek(place)

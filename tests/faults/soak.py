@@ -48,6 +48,7 @@ def soak_round(seed: int, folder: Path) -> Outcome:
         for one in faults:
             if isinstance(world, CameraWorld):
                 world.wait_until_up()  # what is known to be wrong is what the next fault does, not the last one
+            world.wait_until_begun()  # a start that fails is refused plainly; it is no fault to be lived through
             world.work(chance.uniform(0.1, 1.0))
             one.act(world)
         world.wait_for_state("ok", "events_deleted", timeout_s=60)

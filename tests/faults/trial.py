@@ -102,7 +102,9 @@ def run_apart(one: Fault, seed: int) -> Outcome:
             process = zygote.start(command[0], command[1:], stdout=said.fileno(), stderr=log.fileno())
         else:
             whole = [*(_OWN_MOUNTS if one.disks else []), sys.executable, "-m", *command]
-            process = subprocess.Popen(whole, cwd=REPOSITORY, stdout=said, stderr=log)
+            environment = {name: value for name, value in os.environ.items() if name != zygote.ADDRESS}
+            # the zygote lives outside of these mounts
+            process = subprocess.Popen(whole, cwd=REPOSITORY, stdout=said, stderr=log, env=environment)
         try:
             code = process.wait(_LONGEST_S)
         except subprocess.TimeoutExpired:

@@ -45,6 +45,7 @@ class World:
         self.random = random.Random(seed)
         self.spool = folder / "spool"
         self.jsonl = folder / "events.jsonl"
+        self.witness = folder / "witness.jsonl"  # the same, which no fault touches: what was told stays told
         self.handled = folder / "handled"
         self.states: list[dict[str, Any]] = []  # what the publisher said of itself, newest last
         self.failures: list[str] = []  # ends of the publisher that nobody asked for
@@ -150,7 +151,7 @@ class World:
         """Start the run."""
         self._starts += 1
         seed = str(1000 * self._seed + self._starts)  # another run each time, and the same when it is repeated
-        command = ["tests.faults.load", str(self.spool), seed, self.url, f"jsonl:{self.jsonl}"]
+        command = ["tests.faults.load", str(self.spool), seed, self.url, *self._files]
         options = {"env": {**os.environ, **self.clock.environment()}} if self.clock else {}
         self.publisher = python(command, stdout=subprocess.PIPE, **options)
         threading.Thread(target=self._listen, args=(self.publisher,), daemon=True).start()
@@ -172,8 +173,7 @@ class World:
     def end_publisher(self, number: int = signal.SIGTERM, *, code: int = 0) -> None:
         """End it in order, by a signal; note a failure when it ends late or with another exit code."""
         assert self.publisher is not None
-        pid = self.publisher.pid
-        self.wait_for(lambda: self.is_up(pid), what="the publisher to begin")
+        self.wait_until_begun()
         self._note_end()
         self.publisher.send_signal(number)
         try:
@@ -185,6 +185,12 @@ class World:
             time.sleep(0.5)
             self.publisher.kill()
             self.publisher.wait()
+
+    def wait_until_begun(self) -> None:
+        """Return once the publisher is past its start."""
+        assert self.publisher is not None
+        pid = self.publisher.pid
+        self.wait_for(lambda: self.is_up(pid), what="the publisher to begin")
 
     def is_up(self, pid: int) -> bool:
         """Whether the publisher of that pid is past its start; also when it has ended."""
@@ -278,7 +284,7 @@ class World:
         assert self.consumer is not None
         self.restart_if_ended()
         self.end_publisher()
-        with Publisher([self.direct, f"jsonl:{self.jsonl}"], self.spool) as last:
+        with Publisher([self.direct, *self._files], self.spool) as last:
             last.begin({})
             if not last.flush(PATIENCE_S):
                 self.failures.append(f"not delivered in {PATIENCE_S:.0f} s: {last.state}")
@@ -290,7 +296,7 @@ class World:
         self.consumer.terminate()
         self.consumer.wait(20)
         trimmed = trimmed_entries(self.direct)
-        findings = check(streamed, spool_events(self.spool), self.jsonl_events(), trimmed=trimmed)
+        findings = check(streamed, spool_events(self.spool), self.witnessed_events(), trimmed=trimmed)
         return replace(findings, health_lied=self.lies())
 
     def _all_handled(self, told: set[str]) -> bool:
@@ -318,9 +324,14 @@ class World:
         """Return the ids of the events in the dead-letter stream."""
         return [event.event_id for event in stream_events(f"{self.direct}?stream={STREAM}:dead")]
 
-    def jsonl_events(self) -> list[Event]:
-        """Return what the other sink has."""
-        lines = self.jsonl.read_bytes().splitlines() if self.jsonl.exists() else []
+    @property
+    def _files(self) -> list[str]:
+        """The sinks beside the server."""
+        return [f"jsonl:{self.jsonl}", f"jsonl:{self.witness}"]
+
+    def witnessed_events(self) -> list[Event]:
+        """Return what the sink has that no fault touches."""
+        lines = self.witness.read_bytes().splitlines() if self.witness.exists() else []
         return [parse_event(line) for line in lines if line.endswith(b"}")]
 
     def close(self) -> None:
