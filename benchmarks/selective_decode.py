@@ -75,6 +75,7 @@ def main() -> None:
     """Print a line a file and rate."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("files", nargs="*", type=Path)
+    parser.add_argument("--looks", type=float, nargs="+", default=RATES, help="looks a second")
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
     cores = usable_cores()
@@ -83,7 +84,7 @@ def main() -> None:
         made = {25: "key frame a second", 250: "key frame in ten seconds"}
         files = arguments.files or [make_clip(Path(folder) / f"{name}.mp4", every) for every, name in made.items()]
         for path in files:
-            for fps in RATES:
+            for fps in arguments.looks:
                 walls = [(entire_wall_time(path, fps), wall_time(path, fps, cores)) for _ in range(arguments.repeats)]
                 runs = [[processor_time(path, fps, how) for how in (False, True)] for _ in range(arguments.repeats)]
                 checksums = {run[2] for pair in runs for run in pair} | {wall[1][1] for wall in walls}

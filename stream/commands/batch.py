@@ -53,7 +53,7 @@ def batch(
     sink: Annotated[list[str] | None, typer.Option(help="Also publish events: redis://…, jsonl:PATH, stdout:")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document of all results.")] = False,
 ) -> None:
-    """Find the interactions in recorded videos; nothing is dropped, and a killed job goes on where it was.
+    """Find the interactions in recorded videos; nothing is dropped, and a killed job goes on inside its videos.
 
     For each video NAME: NAME.events.jsonl, NAME.events.parquet, NAME.timeline.png and, with --annotated,
     NAME.annotated.mp4. Exit code 1 when a video failed; the others are done all the same.
