@@ -1,6 +1,6 @@
 """How fast an event store takes events and answers, at a given size.
 
-python -m benchmarks.store --events 10000000 --seconds 300
+python -m benchmarks.store --below 10000000 --seconds 60
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import random
+import sqlite3
 import statistics
 import tempfile
 import time
@@ -16,14 +17,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from benchmarks.machine import print_machine
+from stream.store.bodies import pack_body
 from stream.store.event_store import EventStore
-from stream.store.queries import StoreQuery
+from stream.store.queries import StoreQuery, milliseconds
 
 START = datetime(2026, 10, 1, tzinfo=UTC)
 CAMERAS = [f"camera-{number:02d}" for number in range(16)]
-WORDS = [
-    f"{verb} {thing}" for verb in ("hold", "carry", "ride", "push") for thing in ("phone", "box", "bicycle", "cart")
-]
+VERBS, THINGS = ("hold", "carry", "ride", "push"), ("phone", "box", "bicycle", "cart")
+WORDS = [f"{verb} {thing}" for verb in VERBS for thing in THINGS]
+KINDS = ["started", "updated", "ended"]
 ZONES = ["door", "dock", "yard", "press"]
 BATCH = 2000  # documents a transaction
 
@@ -38,9 +40,9 @@ TEMPLATE = (
 )
 
 
-def documents(count: int) -> Iterator[bytes]:
+def documents(count: int, chance: random.Random | None = None) -> Iterator[bytes]:
     """Yield events of 16 cameras over a month: 16 interactions of falling frequency, four zones, many people."""
-    chance = random.Random(7)
+    chance = chance or random.Random(7)
     step_s = 30 * 86400 / count
     weights = list(itertools.accumulate(1 / (rank + 1) for rank in range(len(WORDS))))
     for number in range(count):
@@ -52,7 +54,7 @@ def documents(count: int) -> Iterator[bytes]:
         zones = f'["{chance.choice(ZONES)}"]' if chance.random() < 0.3 else "[]"
         score, left = chance.randrange(3000, 9999), chance.randrange(300)
         event_id, day = f"{chance.getrandbits(80):020x}", int(number * step_s // 86400)
-        kind = ("started", "updated", "updated", "ended")[number % 4]
+        kind = KINDS[number % 3]
         yield (
             TEMPLATE
             % (
@@ -62,13 +64,55 @@ def documents(count: int) -> Iterator[bytes]:
         ).encode()  # fmt: skip
 
 
+def fill(path: Path, count: int) -> None:
+    """Put `count` events of the same make below those that are timed: by SQL, indexes last, all in one transaction."""
+    (body,) = (pack_body(document) for document in documents(1))
+    names = [*CAMERAS, *KINDS, *WORDS, *VERBS, *THINGS, *ZONES]
+    names += [f"run-{camera}-{day}" for day in range(30) for camera in CAMERAS]
+    number = {name: place for place, name in enumerate(names, start=1)}
+    start_ms, step_ms = milliseconds(START), 30 * 86_400_000 / count
+    connection = sqlite3.connect(path, isolation_level=None)
+    for pragma in ("synchronous = OFF", "cache_size = -400000", "temp_store = MEMORY"):
+        connection.execute(f"PRAGMA {pragma}")
+    indexes = [sql for (sql,) in connection.execute("SELECT sql FROM sqlite_schema WHERE type = 'index' AND sql > ''")]
+    connection.execute("BEGIN")
+    for sql in indexes:
+        connection.execute(f"DROP INDEX {sql.split(' ON ')[0].split()[-1]}")
+    connection.executemany(
+        "INSERT INTO names (id, name) VALUES (?, ?)", [(place, name) for name, place in number.items()]
+    )
+    connection.execute(
+        f"""
+        WITH RECURSIVE made(i, r) AS (SELECT 0, random() >> 1 & {2**62 - 1}
+          UNION ALL SELECT i + 1, random() >> 1 & {2**62 - 1} FROM made WHERE i < ?1 - 1),
+        drawn AS (
+          SELECT i, r % 16 AS camera, ((r >> 8) % 16) * ((r >> 16) % 16) / 16 AS word, (r >> 24) % 10 AS extra
+          FROM made)
+        INSERT INTO events (event_id, time_ms, source, run, type, interaction, verb, object, human, body)
+        SELECT randomblob(10), {start_ms} + cast(i * {step_ms} AS INTEGER), 1 + camera,
+          {number["run-camera-00-0"]} + cast(i * 30.0 / ?1 AS INTEGER) * 16 + camera, {number[KINDS[0]]} + i % 3,
+          {number[WORDS[0]]} + word, {number[VERBS[0]]} + word / 4, {number[THINGS[0]]} + word % 4,
+          i / 200 % 5000 + extra, ?2 FROM drawn
+        """,
+        (count, body),
+    )
+    for place, zone in enumerate(ZONES):
+        connection.execute(
+            "INSERT INTO event_zones SELECT ?, time_ms, id FROM events WHERE id % 13 = ?", (number[zone], place)
+        )
+    for sql in indexes:
+        connection.execute(sql)
+    connection.execute("COMMIT")
+    connection.close()
+
+
 def queries(end: datetime, count: int) -> dict[str, StoreQuery]:
     """Return the five queries that are timed, each for one page of 100; `count` events lie up to `end`."""
     day = end - timedelta(days=1)
     return {
         "a camera, newest": StoreQuery(sources=("camera-03",)),
         "an interaction, one day three days ago": StoreQuery(
-            interactions=("push cart",), since=end - timedelta(days=4), until=end - timedelta(days=3)
+            interactions=("ride cart",), since=end - timedelta(days=4), until=end - timedelta(days=3)
         ),
         "a human of a camera's run": StoreQuery(
             sources=("camera-05",), runs=("run-camera-05-1",), humans=(count // 20 // 200 % 5000 + 5,)
@@ -81,37 +125,44 @@ def queries(end: datetime, count: int) -> dict[str, StoreQuery]:
 
 
 def main() -> None:
-    """Fill a store for at most `--seconds`, then time the queries."""
+    """Fill a store, time what it takes in for `--seconds`, then five queries."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--events", type=int, default=1_000_000)
-    parser.add_argument("--seconds", type=float, default=300.0)
+    parser.add_argument("--below", type=int, default=1_000_000, help="events that are there before")
+    parser.add_argument("--seconds", type=float, default=60.0, help="how long events are added")
     parser.add_argument("--folder", type=Path, default=None)
     arguments = parser.parse_args()
-    print_machine(f"benchmarks.store --events {arguments.events} --seconds {arguments.seconds:g}")
+    print_machine(f"benchmarks.store --below {arguments.below} --seconds {arguments.seconds:g}")
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         path = Path(folder, "events.db")
-        spent_s, added, began_s = 0.0, 0, time.monotonic()
+        EventStore(path).close()
+        started = time.perf_counter()
+        fill(path, arguments.below)
+        print(f"{arguments.below:,} events below, made in {time.perf_counter() - started:.0f} s", flush=True)
+        spent_s, cpu_s, added, began_s = 0.0, 0.0, 0, time.monotonic()
         with EventStore(path) as store:
-            made = documents(arguments.events)
-            while (batch := list(itertools.islice(made, BATCH))) and time.monotonic() - began_s < arguments.seconds:
-                started = time.perf_counter()
+            made = documents(arguments.below, random.Random(8))
+            while time.monotonic() - began_s < arguments.seconds:
+                batch = list(itertools.islice(made, BATCH))
+                started, cpu_started = time.perf_counter(), time.thread_time()
                 added += store.add(batch)
                 spent_s += time.perf_counter() - started
-            end = START + timedelta(days=30 * added / arguments.events)
+                cpu_s += time.thread_time() - cpu_started
+            count = store.count()
         size = path.stat().st_size
         print(
-            f"{added:,} events in {spent_s:.0f} s: {added / spent_s:,.0f} a second, {size / added:.0f} bytes an event"
+            f"{added:,} more in {spent_s:.0f} s: {added / spent_s:,.0f} a second, {added / cpu_s:,.0f} a second of the "
+            f"processor; {count:,} events, {size / count:.0f} bytes each",
+            flush=True,
         )
         with EventStore(path, read_only=True) as store:
-            for name, query in queries(end, arguments.events).items():
+            for name, query in queries(START + timedelta(days=30), arguments.below).items():
                 times = []
                 for _ in range(5):
                     started = time.perf_counter()
                     found = store.find(query)
                     times.append((time.perf_counter() - started) * 1000)
-                print(
-                    f"{name}: first {times[0]:.1f} ms, then {statistics.median(times[1:]):.1f} ms, {len(found)} events"
-                )
+                then = statistics.median(times[1:])
+                print(f"{name}: first {times[0]:.1f} ms, then {then:.1f} ms, {len(found)} events")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ from hoiclip.errors import HoistreamError
 from hoiclip.hashes import short_hash
 from stream.events.schema import PUBLISHER_ID, AlertEvent, Event, EventNumbers, EventsLostEvent
 from stream.publish.delivery import Delivery, LossReport
+from stream.publish.mqtt_sink import SCHEMES as MQTT
+from stream.publish.mqtt_sink import MqttSink
 from stream.publish.open_interactions import OpenInteractions
 from stream.publish.records import Record
 from stream.publish.redis_sink import RedisSink, SinkDownError
@@ -45,6 +47,8 @@ def default_spool_dir() -> Path:
 
 
 def _open_spooled(url: str) -> SpooledSink:
+    if url.startswith(MQTT):
+        return MqttSink(url)
     return WebhookSink(url) if url.startswith(WEBHOOK) else StoreSink(url)
 
 

@@ -16,7 +16,10 @@ from stream.publish.appending import append_whole
 logger = logging.getLogger(__name__)
 
 _BLOCK = 1 << 16  # bytes read at once
-FORMS = "redis://[user:password@]host[:port][/db], rediss://…, store:PATH, webhook:https://…, jsonl:PATH or stdout:"
+FORMS = (
+    "redis://[user:password@]host[:port][/db], rediss://…, store:PATH, webhook:https://…, mqtt://…, jsonl:PATH or "
+    "stdout:"
+)
 
 
 class DirectSink(Protocol):
@@ -147,7 +150,7 @@ def _kind(url: str) -> Literal["redis", "direct", "spooled"]:
         return "redis"
     if url == "stdout:" or (url.startswith("jsonl:") and len(url) > len("jsonl:")):
         return "direct"
-    if url.startswith(("store:", "webhook:")):
+    if url.startswith(("store:", "webhook:", "mqtt://", "mqtts://")):
         return "spooled"
     scheme = url.split(":", 1)[0]  # the rest may hold a password
     raise InputError(f"sink {scheme!r}: not known; expected {FORMS}")

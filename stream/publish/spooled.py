@@ -100,7 +100,7 @@ class SpooledDelivery:
         self._at = spool.oldest
         self._save, self._look = Every(_SAVE_EVERY_S), Every(_LOOK_EVERY_S)
         self._waits = Backoff(0.1, 30.0)
-        self._stopping = False
+        self._stopping = self._is_sending = False
         self._hurried = threading.Event()
         self.worker = Worker(f"delivery to {sink.label}", self._run, self._notify)
 
@@ -146,7 +146,15 @@ class SpooledDelivery:
 
     def _deliver(self, part: Sequence[Record]) -> bool:
         """Send records until the sink has them or they are put aside; False when stopped before."""
-        began_s, refusals = time.monotonic(), 0
+        began_s = time.monotonic()
+        self._is_sending = True
+        try:
+            return self._try(part, began_s)
+        finally:
+            self._is_sending = False
+
+    def _try(self, part: Sequence[Record], began_s: float) -> bool:
+        refusals = 0
         while not self._stopping:
             try:
                 self.added += self._sink.append(part)
@@ -204,7 +212,10 @@ class SpooledDelivery:
             try:
                 self._sink.look_after()
             except HoistreamError as error:
-                logger.warning("%s", redact(error))
+                self._report("sink_down", str(error))
+            else:
+                if not self._is_sending:
+                    self._report("ok", "")
             self._look.done()
 
     def _wait(self) -> None:

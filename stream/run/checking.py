@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from hoiclip.errors import InputError
 from hoiclip.lessons import open_vocabulary
 from stream.events.redis_connection import parse_redis_url
+from stream.publish.mqtt_sink import SCHEMES as MQTT
+from stream.publish.mqtt_sink import parse_mqtt_url
 from stream.publish.sinks import is_direct, is_redis
 from stream.publish.store_sink import parse_store_url
 from stream.publish.webhooks import SCHEME as WEBHOOK
@@ -51,6 +53,8 @@ def check_sink(url: str) -> None:
             parse_redis_url(url)
         except ValueError as error:
             raise InputError(f"sink redis: {error}") from None  # the cause may show the password
+    elif url.startswith(MQTT):
+        parse_mqtt_url(url)
     elif url.startswith(WEBHOOK):
         parse_webhook_url(url)
     elif not is_direct(url):
