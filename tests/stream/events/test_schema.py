@@ -94,9 +94,10 @@ def test_a_newer_reader_takes_the_events_of_version_1_0() -> None:
         assert json.loads(line).items() <= parse_event(line).model_dump(mode="json").items()
 
 
-def test_the_schema_has_only_grown_since_version_1_0() -> None:
-    """Every field of 1.0 is still there, with the same type and meaning, and still always published."""
-    frozen = json.loads((FROZEN / "event-1.0.schema.json").read_text(encoding="utf-8"))["$defs"]
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_the_schema_has_only_grown(version: str) -> None:
+    """Every field of an earlier minor version is still there, with its type and meaning, and still always published."""
+    frozen = json.loads((FROZEN / f"event-{version}.schema.json").read_text(encoding="utf-8"))["$defs"]
     current = event_json_schema()["$defs"]
     for name, old in frozen.items():
         for field, definition in old["properties"].items():
