@@ -5,11 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from hoiclip.classifier import Floats, TaughtRow, TextClassifier, TrainedHeads, build_classifier
 from hoiclip.config import ModelConfig
+from hoiclip.familiarity import TrainingFeatures
 from hoiclip.predictor import Infer, Look, canvas_look
 from hoiclip.types import Canvas
 from hoiclip.vocabulary import Vocabulary, Wanted, all_of
@@ -46,6 +48,11 @@ class LoadedModel(ABC):
 
     def check_canvas(self, canvas: Canvas) -> None:  # noqa: B027  # a torch model makes any
         """Raise InputError where the model has no graph for `canvas` and cannot make one."""
+
+    @cached_property
+    def training(self) -> TrainingFeatures | None:
+        """What the training data looked like, where the card says so."""
+        return TrainingFeatures.of_card(self.card, self.config.clip.embed_dim)
 
     def look(self, infer: Infer) -> Look:
         """Return how a `hoiclip.predictor.Predictor` sees a picture: `infer` runs an engine on the nearest canvas."""

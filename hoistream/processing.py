@@ -125,7 +125,7 @@ def process(
         max_still_s,
         open_rules(wanted_rules, known) if wanted_rules is not None else None,
     )
-    head = Head(classifier, opened.fingerprint, enhancement, tracking.min_pair_score)
+    head = Head(classifier, opened.fingerprint, enhancement, tracking.min_pair_score, opened.loaded.training)
     with ExitStack() as stack:
         folder = Path(out).expanduser() if out is not None else _temporary(stack)
         sink = _sink(sinks, stack)

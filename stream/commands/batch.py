@@ -85,7 +85,8 @@ def batch(
     loaded = open_model(model)
     thresholds = TrackerConfig(enter_score=enter_score, calibration=calibration)
     tracker = tracker_settings(calibrated(thresholds, loaded.fingerprint, enhancement=enhance))
-    head = Head(open_vocabulary(loaded, vocabulary), loaded.fingerprint, enhance, tracker.min_pair_score)
+    words = open_vocabulary(loaded, vocabulary)
+    head = Head(words, loaded.fingerprint, enhance, tracker.min_pair_score, loaded.training)
     drawn = load_layout_config(zones) if zones is not None else LayoutConfig()
     known = known_names(dict.fromkeys((video.name for video in videos), drawn), [head.classifier])
     settings = BatchSettings(

@@ -28,7 +28,7 @@ from stream.recordings.job_types import (
 )
 from stream.recordings.judging import judge_again, one_at_a_time
 from stream.recordings.media import Video
-from stream.recordings.results import ResultPaths, finished, write_results
+from stream.recordings.results import Receipt, ResultPaths, finished, write_results
 from stream.recordings.video_task import VideoTask, Watched, source_of
 from stream.run.content import content_hash
 from stream.run.engines import EngineFactory, engine_pool
@@ -239,7 +239,7 @@ class _Work:
             before = judge_again(paths, before, settings.rules, title=video.path.name, sink=self._sink)
         if before is not None:
             self._remove(checkpoints)  # of a job that was killed just after the receipt was written
-            return VideoResult(video, "skipped", "", before.frames, before.dropped, before.events, before.seconds)
+            return _result(video, "skipped", before)
         begin = partial(VideoTask, video, identity, self._head, settings, sink=self._sink, engine_name=engines.name)
         saved = checkpoints.load()
         try:
@@ -343,15 +343,21 @@ class _Work:
             watched.checkpoints.remove()
         except OSError as error:
             raise self._unwritable(f"results of {video.path.name}", error) from error
-        return VideoResult(
-            video,
-            "done" if receipt.failed is None else "failed",
-            receipt.failed or "",
-            receipt.frames,
-            receipt.dropped,
-            receipt.events,
-            receipt.seconds,
-        )
+        return _result(video, "done" if receipt.failed is None else "failed", receipt)
+
+
+def _result(video: Video, state: VideoState, receipt: Receipt) -> VideoResult:
+    """Return how a video ended, from its receipt."""
+    return VideoResult(
+        video,
+        state,
+        receipt.failed or "",
+        receipt.frames,
+        receipt.dropped,
+        receipt.events,
+        receipt.seconds,
+        receipt.unlike_training,
+    )
 
 
 class _JobBatcher(FrameBatcher):

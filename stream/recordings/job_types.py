@@ -57,6 +57,7 @@ class VideoResult:
     dropped: int = 0
     events: int = 0
     seconds: float = 0.0  # wall
+    unlike_training: str | None = None  # that and why the model knows nothing like it
 
 
 ProgressWatcher = Callable[[Progress], object]

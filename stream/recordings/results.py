@@ -46,6 +46,7 @@ class Receipt:
     engines: list[str]
     seconds: float  # wall
     rules: str | None = None  # fingerprint of the rules that judged the events
+    unlike_training: str | None = None  # that and why the model knows nothing like it
 
     @classmethod
     def read(cls, path: Path) -> Self | None:

@@ -17,6 +17,7 @@ from stream.recordings.job_types import BatchSettings
 from stream.recordings.media import Video
 from stream.recordings.results import Receipt
 from stream.rules.engine import RulesEngine
+from stream.run.footage import is_unlike_training
 from stream.run.identity import RunIdentity
 from stream.run.source_run import Head, SourceRun, source_tracker
 from stream.track.transitions import PairView
@@ -162,5 +163,6 @@ class VideoTask:
             engines=list(self._engines),
             seconds=round(time.monotonic() - self._started_s, 3),
             rules=self._settings.rules_fingerprint,
+            unlike_training=next((event.why for event in self._events if is_unlike_training(event)), None),
         )
         return Watched(self.video, self._events, self._views, receipt, self._checkpoints)

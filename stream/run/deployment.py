@@ -172,7 +172,7 @@ class Deployment(Closing):
             for each in (settings.tracker, source.tracker)
         ]
         tracking = tracker_settings(*trackers)
-        head = Head(classifier, loaded.fingerprint, settings.enhancement, tracking.min_pair_score)
+        head = Head(classifier, loaded.fingerprint, settings.enhancement, tracking.min_pair_score, loaded.training)
         run_id = live_run_id() if source.live else self._identity(source, head, tracking).run_id
         tracker = source_tracker(source.id, classifier, tracking)
         return SourceRun(source.id, run_id, head, tracker, on_pairs, source.live, source.layout())

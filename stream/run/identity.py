@@ -35,6 +35,7 @@ class RunIdentity:
     min_pair_score: float  # of the head
     tracker: TrackerSettings
     layout: Layout
+    training_features: str | None  # hash of what the model's card says of its training data
     release: str
 
     @classmethod
@@ -63,6 +64,7 @@ class RunIdentity:
             min_pair_score=head.min_pair_score,
             tracker=tracker,
             layout=layout,
+            training_features=None if head.training is None else head.training.fingerprint,
             release=_release(),
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,12 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hoiclip.classifier import TextClassifier
+from hoiclip.familiarity import TrainingFeatures
 from hoiclip.postprocess import IN_VIEW_SCORE, PairDetections, score, to_pairs
 from hoiclip.types import Outputs
 from stream.events.schema import CoverageGapEvent, Event, EventNumbers, SourceStateEvent
 from stream.ingest.batcher import FrameMeta
 from stream.ingest.coverage import CoverageGap
 from stream.ingest.source_state import SourceMessage
+from stream.run.footage import REASON, FootageWatch, Unlike
 from stream.run.interaction_events import InteractionEvents
 from stream.track.cuts import CutDetector
 from stream.track.saved import Arrays, part, prefixed
@@ -27,6 +30,7 @@ from stream.track.transitions import PairView, Transition
 from stream.zones.layout import Layout
 from stream.zones.watch import ZoneWatch
 
+logger = logging.getLogger(__name__)
 PairWatcher = Callable[[float, list[PairView]], object]
 """Gets the media time and the live pairs of each frame."""
 
@@ -39,6 +43,7 @@ class Head:
     model_fingerprint: str
     enhancement: bool = False
     min_pair_score: float = 0.2
+    training: TrainingFeatures | None = None  # what the model knows; None where its card does not say
 
     def pairs(self, outputs: Outputs[NDArray[np.float32]], size_hw: tuple[int, int]) -> PairDetections:
         """Return the pairs of one frame, outputs of batch 1, in pixels of `size_hw`."""
@@ -82,12 +87,14 @@ class SourceRun:
     _last: PairDetections | None = None  # what the engine saw last, outside masks
     _interactions: InteractionEvents = field(init=False)
     _zones: ZoneWatch | None = field(init=False)
+    _footage: FootageWatch | None = field(init=False)
 
     def __post_init__(self) -> None:
         self._numbers = EventNumbers(self.run_id, self.source_id)
         settings = self.tracker.settings
         memory_s = max(settings.gap_s, settings.track_memory_s)
         self._zones = ZoneWatch(self.layout, memory_s) if self.layout else None
+        self._footage = FootageWatch(self.head.training) if self.head.training is not None else None
         self._interactions = InteractionEvents(
             self._numbers, self.head.classifier, self.head.model_fingerprint, self._zones
         )
@@ -99,7 +106,9 @@ class SourceRun:
         if self.layout.masks:
             self._last = _outside(self._last, self.layout, self._size_hw)
         cut = not meta.corrupt and self._cuts.observe(picture)  # damage is no evidence of another view
-        return self._track(meta, self._last, cut=cut)
+        unlike = None if self._footage is None or meta.corrupt else self._footage.observe(outputs, meta.pts_s)
+        events = self._track(meta, self._last, cut=cut)
+        return events if unlike is None else [*events, self._unlike(unlike)]
 
     def still(self, meta: FrameMeta) -> list[Event]:
         """Return the events of a frame in which nothing is new: what the engine saw last goes on."""
@@ -133,6 +142,8 @@ class SourceRun:
             "zones": self._zones.saved() if self._zones is not None else None,
         }
         arrays = {**prefixed("tracker", self.tracker.saved()), **prefixed("cuts", self._cuts.saved())}
+        if self._footage is not None:
+            arrays |= prefixed("footage", self._footage.saved())
         if self._last is not None:
             arrays |= prefixed("last", vars(self._last))
         return SavedRun(record, arrays)
@@ -149,8 +160,22 @@ class SourceRun:
             self._zones.restore(record["zones"])
         self.tracker.restore(part("tracker", saved.arrays))
         self._cuts.restore(part("cuts", saved.arrays))
+        if self._footage is not None:
+            self._footage.restore(part("footage", saved.arrays))
         last = part("last", saved.arrays)
         self._last = PairDetections(**last) if last else None
+
+    def _unlike(self, unlike: Unlike) -> SourceStateEvent:
+        """Say loudly that the model knows nothing like what this source shows."""
+        logger.warning("%s: %s", self.source_id, unlike)
+        return SourceStateEvent(
+            **self._numbers.next(),
+            media_time_s=self.last_s,
+            capture_time=self._capture_time(self.last_s),
+            state="up",
+            reason=REASON,
+            why=str(unlike),
+        )
 
     def changed(self, message: SourceMessage) -> list[Event]:
         """Return the event of a source that is something else from here on; none where its state stays the same."""

@@ -46,6 +46,8 @@ class BatchProgress:
         self._meter.over(result)
         rate = f", {result.frames / result.seconds:.1f} frames/s" if result.seconds and result.state == "done" else ""
         text = result.detail or f"{result.frames} frames, {result.events} events{rate}"
+        if result.unlike_training is not None:
+            text = f"{text}; {result.unlike_training}"
         failed = result.state == "failed"  # its text names the file
         self._view.line(f"failed: {text}" if failed else f"{result.state}: {result.video.path.name}: {text}")
         self._view.show(self._meter.bars(), self._meter.whole())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import platform
 import shutil
@@ -110,13 +111,20 @@ def _redis() -> Iterator[Finding]:
     )
 
 
+def _knows_its_training_data(model: Path) -> bool:
+    from hoiclip.bundle import CARD
+
+    return "training_features" in json.loads((model / CARD).read_text(encoding="utf-8"))
+
+
 def _files() -> Iterator[Finding]:
     from hoiclip.shipped import shipped_model
 
     try:
         model = shipped_model()
         size = sum(file.stat().st_size for file in model.iterdir()) / 2**20
-        yield Finding("model", "ok", f"demonstration model, {size:.1f} MiB, {model}")
+        knows = ", says when footage is unlike its training data" if _knows_its_training_data(model) else ""
+        yield Finding("model", "ok", f"demonstration model, {size:.1f} MiB, {model}{knows}")
     except InputError as error:
         yield Finding("model", "missing", str(error), "reinstall, or pass --model with a converted checkpoint")
     if importlib.util.find_spec("platformdirs") is None:

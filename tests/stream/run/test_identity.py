@@ -13,12 +13,13 @@ IDENTITY = RunIdentity(
     content="c", model="m", vocabulary="v", enhancement=False, engine="torch-cpu-fp32", canvases=(Canvas(64, 112),),
     target_fps=8.0, max_still_s=0.0, min_pair_score=0.2,
     tracker=TrackerSettings(thresholds={"a": (0.5, 0.3), "b": (0.6, 0.4)}),
-    layout=Layout(), release="1",
+    layout=Layout(), training_features=None, release="1",
 )  # fmt: skip
 OTHER = {
     "content": "other", "model": "other", "vocabulary": "other", "enhancement": True, "engine": "torch-cpu-bf16",
     "canvases": (Canvas(64, 112), Canvas(112, 64)), "target_fps": None, "max_still_s": 2.0, "min_pair_score": 0.3,
-    "tracker": TrackerSettings(), "layout": Layout(masks=(((0.0, 0.0), (1.0, 0.0), (1.0, 1.0)),)), "release": "2",
+    "tracker": TrackerSettings(), "layout": Layout(masks=(((0.0, 0.0), (1.0, 0.0), (1.0, 1.0)),)),
+    "training_features": "f", "release": "2",
 }  # fmt: skip
 
 
