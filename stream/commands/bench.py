@@ -24,7 +24,7 @@ def bench(
 
     Footage is made on the spot, as cameras send it. Then live 1080p cameras are tried, until one is too many: carried
     is what drops no frame and has a 95th percentile of latency below one second; a fifth of that is kept to spare.
-    Takes about two minutes; other work on the machine makes it look smaller.
+    Takes two to four minutes; other work on the machine makes it look smaller.
 
     Example: hoistream bench --precision mixed --out machine.json
     """
