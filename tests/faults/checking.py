@@ -83,7 +83,7 @@ def trimmed_entries(url: str) -> int:
 def check(streamed: list[Event], spooled: list[Event], reports: Iterable[Event] = (), *, trimmed: int = 0) -> Findings:
     """Compare a stream with the spool it came from.
 
-    `reports` are losses told elsewhere, as in a JSON Lines sink; `trimmed` entries went rightly.
+    `reports` are events of another sink, losses that were told among them; `trimmed` entries went rightly.
     """
     seen: dict[Run, set[int]] = defaultdict(set)
     newest: dict[Run, int] = defaultdict(int)
@@ -96,7 +96,9 @@ def check(streamed: list[Event], spooled: list[Event], reports: Iterable[Event] 
             out_of_order += 1
         seen[run].add(event.seq)
         newest[run] = max(newest[run], event.seq)
-    for event in spooled:
+    reports = list(reports)
+    others = [event for event in reports if not isinstance(event, EventsLostEvent)]
+    for event in (*spooled, *others):
         run = (event.run_id, event.source_id)
         newest[run] = max(newest[run], event.seq)
     missing = {run: newest[run] - len(seen[run]) for run in newest}

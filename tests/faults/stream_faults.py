@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.faults.checking import trimmed_entries
 from tests.faults.fault import Faults
 from tests.faults.world import STREAM, World
 
@@ -57,6 +58,7 @@ def _(world: World) -> None:
 @FAULTS.enter("somebody deletes the marks and accounts beside the stream", empties=True)
 def _(world: World) -> None:
     client = world.client
+    world.trimmed += trimmed_entries(world.direct)  # else nobody would know any more
     for key in client.keys("{" + STREAM + "}*"):
         client.delete(key)
     world.work(1.5)

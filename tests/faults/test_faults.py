@@ -136,8 +136,15 @@ def test_a_missing_event_is_lost_unless_it_is_told_or_was_trimmed(sound) -> None
     assert check([*broken, loss(1)], [loss(1)]).faultless
 
 
-def test_an_event_that_only_the_spool_has_is_lost(sound) -> None:
+def test_an_event_that_only_the_spool_or_another_sink_has_is_lost(sound) -> None:
     assert check(sound[:-2], sound).lost == 2
+    assert check(sound[:-2], [], sound).lost == 2
+
+
+def test_interactions_whose_ends_were_lost_and_told_are_not_unended(sound) -> None:
+    findings = check(sound[:-2], [], [*sound, loss(2)])
+    assert findings.faultless
+    assert findings.accounted == 2
 
 
 def test_a_repeated_entry_is_doubled_and_a_late_one_out_of_order(sound) -> None:

@@ -52,6 +52,7 @@ class World:
         self.consumer_died = False
         self.may_end = False  # the publisher may end by itself, telling why: whoever runs it starts it again
         self.consumer_may_end = False  # so may the consumer, such as for a password that is not right any more
+        self.trimmed = 0  # entries that went rightly, of accounts that somebody deleted
         self._seed, self._starts = seed, 0
         self._spoke: set[int] = set()  # pids of publishers that have said something: they heed signals
         self.clock = wall_clock.WallClock(folder / "clock") if clock else None
@@ -295,7 +296,7 @@ class World:
             self.failures.append(f"the consumer ended by itself with {self.consumer.returncode}")
         self.consumer.terminate()
         self.consumer.wait(20)
-        trimmed = trimmed_entries(self.direct)
+        trimmed = self.trimmed + trimmed_entries(self.direct)
         findings = check(streamed, spool_events(self.spool), self.witnessed_events(), trimmed=trimmed)
         return replace(findings, health_lied=self.lies())
 
