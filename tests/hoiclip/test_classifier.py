@@ -204,3 +204,26 @@ def test_rows_say_what_to_show_and_what_says_nothing_is_done(make_heads: Make, t
     assert found.object_names == tuple(spoken(thing.name) for thing in hico.objects)
     assert found.no_interaction.tolist() == [False, True, False]
     assert (found.verb_weight, found.logit_scale) == (heads.verb_weight, heads.logit_scale)
+
+
+def test_every_matrix_has_the_type_that_heads_multiply_by_and_known_rows_their_embeddings(
+    make_heads: Make, tmp_path: Path
+) -> None:
+    heads = make_heads(len(WORLD.interactions), len(WORLD.verbs), EMBED)
+    known = build(make_heads, all_of(WORLD)[::-1], Tower(), tmp_path)
+    np.testing.assert_array_equal(known.text_embedding, heads.text_embedding[::-1])
+    for found in (
+        known,
+        build(make_heads, [free("waving")], Tower(), tmp_path),
+        build(make_heads, [], Tower(), tmp_path),
+    ):
+        for matrix in (found.text, found.bias, found.verb_text, found.text_embedding):
+            assert matrix.dtype == np.float32
+        assert found.object_index.dtype == np.int64
+
+
+def test_free_text_has_no_bias_where_nothing_was_trained(make_heads: Make, tmp_path: Path) -> None:
+    heads = make_heads(0, len(WORLD.verbs), EMBED)
+    words = [free("waving")]
+    found = build_classifier(heads, WORLD, words, model_fingerprint="abc", encode=Tower(), cache_dir=tmp_path)
+    assert found.bias.tolist() == [0.0]

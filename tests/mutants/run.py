@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,11 +46,16 @@ def main() -> None:
 def _make(workers: int) -> Verdicts:
     """Write the mutants of all files into `mutants/`; verdicts of functions that did not change stay."""
     from mutmut.__main__ import create_mutants
+    from mutmut.configuration import config
     from mutmut.utils.file_utils import copy_also_copy_files, copy_src_dir
 
     Path("mutants").mkdir(exist_ok=True)
     copy_src_dir()
     copy_also_copy_files()
+    for folder in config().source_paths:  # mutmut copies what is no Python once only
+        for path in folder.rglob("*"):
+            if path.is_file() and path.suffix not in (".py", ".pyc"):
+                shutil.copy2(path, "mutants" / path)
     create_mutants(workers)
     return Verdicts.load()
 

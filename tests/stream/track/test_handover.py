@@ -158,3 +158,19 @@ def test_two_things_side_by_side_are_two_events() -> None:
         return [(human_at(100), object_at(60), 0, {RIDE: 0.9}), (human_at(100), object_at(160), 0, {RIDE: 0.8})]
 
     assert len(kinds(play(tracker(), scene, 6, 10), "started")) == 2
+
+
+def test_what_begins_beside_a_continuation_begins_in_the_same_frame() -> None:
+    def newcomer(t: float) -> list:
+        return [(human_at(900), object_at(900), 1, {HOLD: 0.9})] if t >= 5 else []
+
+    def both(t: float) -> list:
+        jump = 400 if t >= 5 else 0  # its object begins a new track: the pair is continued by another one
+        return [(human_at(0), object_at(40 + jump), 0, {RIDE: 0.9}), *newcomer(t)]
+
+    alone, beside = tracker(), tracker()
+    (expected,) = kinds(play(alone, newcomer, 8), "started")
+    found = play(beside, both, 8)
+    assert [t.interaction for t in kinds(found, "started")] == [RIDE, HOLD]
+    assert kinds(found, "started")[1].t_s == expected.t_s
+    assert kinds(found, "ended") == []
