@@ -90,7 +90,8 @@ def main() -> None:
     spool_dir, seed, sinks = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
     faulthandler.register(signal.SIGUSR1)  # shows where it hangs, should it
     stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    # not in the handler itself: the main thread may be within the event's lock
+    signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=stop.set).start())
     chance = random.Random(seed)
     cameras = [Camera(f"cam{number}", chance) for number in range(4)]
     began = time.monotonic()
