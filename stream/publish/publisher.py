@@ -349,6 +349,7 @@ class Publisher(Closing):
             for delivery in self._deliveries:
                 delivery.close(deadline)
             self._workers[0].join(_RETRY_S)
+            self._publish_losses(self._spool)  # what was found at the very end: the place behind it is remembered
             if not delivered:
                 logger.warning("%d events wait in %s for the next start", self.state.lag, self._spool.directory)
             self._spool.close()

@@ -16,6 +16,7 @@ import pytest
 from hoiclip.errors import HoistreamError
 from stream.events.schema import PUBLISHER_ID, EventNumbers, EventsLostEvent
 from stream.publish import publisher as publisher_module
+from stream.publish.delivery import LossReport
 from stream.publish.publisher import Publisher
 from stream.publish.spool import Spool, SpoolLimits
 from tests.stream.publish.support import STREAM, in_order_without_holes, stored, wait_until
@@ -209,6 +210,24 @@ def test_closing_keeps_its_deadline_though_the_server_hangs(seconds: float, tmp_
     listener.close()
     with Spool(tmp_path) as spool:
         assert spool.end.record == 7
+
+
+def test_a_loss_that_is_found_while_closing_is_told_by_the_next_start(server, tmp_path, make_events) -> None:
+    publisher = Publisher([server.url], tmp_path)
+    for event in make_events(3):
+        publisher.publish(event)
+    delivery = publisher._deliveries[0]
+    close = delivery.close
+
+    def find_and_close(deadline: float) -> None:
+        publisher._report_loss(LossReport(5, "spool", "removed", "a segment went away", "key"))
+        close(deadline)
+
+    delivery.close = find_and_close  # type: ignore[method-assign]
+    publisher.close()
+    with Publisher([server.url], tmp_path) as again:
+        assert again.flush(10)
+    assert [event.count for event in stored(server) if event.type == "events_lost"] == [5]
 
 
 def test_what_was_acknowledged_stays_so_over_a_restart(make_server, tmp_path, make_events) -> None:
