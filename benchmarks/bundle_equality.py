@@ -11,7 +11,6 @@ its own order, so outputs are also compared with the same network in double prec
 from __future__ import annotations
 
 import argparse
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -35,6 +34,22 @@ WITHOUT_TORCH = (
     "from hoistream.cli import main\nmain()"
 )
 TEXTS = ["a person riding a bicycle", "a person carrying a ladder", "somebody waves at a dog", "holding", ""]
+
+
+def unbundled(bundle: Path, path: Path) -> Path:
+    """Write a bundle's weights with its card as one safetensors file, as `hoistream convert` would; return `path`.
+
+    What the card says of the training data decides what is told of footage, so the two must have one card.
+    """
+    from safetensors import safe_open
+    from safetensors.torch import load_file, save_file
+
+    source = bundle / "model.safetensors"
+    with safe_open(source, "pt") as file:
+        metadata = dict(file.metadata())
+    metadata["card"] = (bundle / "card.json").read_text(encoding="utf-8")
+    save_file(load_file(source), path, metadata)
+    return path
 
 
 def events(model: Path, engine: str, out: Path, options: list[str], *, torch: bool) -> bytes:
@@ -141,7 +156,7 @@ def main() -> int:
     print_machine("python benchmarks/bundle_equality.py" + " --full" * options.full)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        weights = Path(shutil.copy(shipped_model() / "model.safetensors", folder / "demo.safetensors"))
+        weights = unbundled(shipped_model(), folder / "demo.safetensors")
         passed = compare("demonstration model", shipped_model(), weights, folder / "demo", [])
         if options.full:
             from benchmarks.full_model import write_parity_model

@@ -157,7 +157,7 @@ class Deployment(Closing):
         published = self._publisher.publish(alert, stop)
         for sink in self._own_sinks:
             sink.write(published)
-        self.metrics.events.labels(alert.source_id, alert.type).inc()
+        self.metrics.events.labels(alert.source_id, alert.type, "").inc()
 
     def _source_run(
         self,

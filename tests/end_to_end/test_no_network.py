@@ -89,6 +89,7 @@ USES = {
     "engine verify": [Use("openvino --model demo --video {dir}/v.mp4 --frames 2 --cache-dir {dir}/engines")],
     "engine bench": [Use("openvino --model demo --rounds 3 --cache-dir {dir}/engines")],
     "models": [Use("")],
+    "events": [Use("{dir}/none.db", 2)],
     "rules check": [Use("{dir}/rules.yaml")],
     "rules test": [Use("{dir}/rules.yaml --events {dir}/v.events.jsonl --from 7d")],
     "bench": [Use("--quick", slow=True, seconds=300)],

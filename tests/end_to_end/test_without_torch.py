@@ -13,6 +13,7 @@ import cv2
 import pytest
 import yaml
 
+from benchmarks.bundle_equality import unbundled
 from engines.loading import load_model
 from hoiclip.shipped import shipped, shipped_model
 from hoiclip.types import Canvas
@@ -106,7 +107,7 @@ def test_teaching(launcher: Path, tmp_path: Path) -> None:
 
 
 def test_a_safetensors_model_says_that_it_needs_torch_and_what_does_not(launcher: Path, tmp_path: Path) -> None:
-    model = Path(shutil.copy(shipped_model() / "model.safetensors", tmp_path / "mine.safetensors"))
+    model = unbundled(shipped_model(), tmp_path / "mine.safetensors")
     done = hoistream(launcher, "batch", "assets/demo.mp4", "--model", model, "--out", tmp_path / "out")
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1 and "pip install 'hoistream[torch]'" in done.stderr

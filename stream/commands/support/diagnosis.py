@@ -112,9 +112,7 @@ def _redis() -> Iterator[Finding]:
 
 
 def _knows_its_training_data(model: Path) -> bool:
-    from hoiclip.bundle import CARD
-
-    return "training_features" in json.loads((model / CARD).read_text(encoding="utf-8"))
+    return "training_features" in json.loads((model / "card.json").read_text(encoding="utf-8"))
 
 
 def _files() -> Iterator[Finding]:
