@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -132,7 +131,7 @@ def test_the_demonstration(launcher: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_events_equal_those_of_the_same_weights_through_torch_to_the_byte(launcher: Path, tmp_path: Path) -> None:
-    model = Path(shutil.copy(shipped_model() / "model.safetensors", tmp_path / "mine.safetensors"))
+    model = unbundled(shipped_model(), tmp_path / "mine.safetensors")
     clip = ("batch", "assets/demo.mp4", "--engine", "openvino")
     bundled = hoistream(launcher, *clip, "--model", "demo", "--out", tmp_path / "bundle")
     torch = subprocess.run(
