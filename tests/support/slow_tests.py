@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 LIST = Path(__file__).with_suffix(".txt")
-LIMIT_S = 0.4  # a test with its fixtures, on two cores that nothing else uses
+LIMIT_S = 0.15  # a test with its fixtures, on two cores that nothing else uses
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
