@@ -17,7 +17,8 @@ from hoiclip.closing import Closing
 from hoiclip.errors import HoistreamError
 from hoiclip.hashes import short_hash
 from stream.events.schema import PUBLISHER_ID, AlertEvent, Event, EventNumbers, EventsLostEvent
-from stream.publish.delivery import Delivery, LossReport
+from stream.publish.carrying import Carrier, LossReport, Spooling
+from stream.publish.delivery import Delivery
 from stream.publish.mqtt_sink import SCHEMES as MQTT
 from stream.publish.mqtt_sink import MqttSink
 from stream.publish.open_interactions import OpenInteractions
@@ -82,7 +83,7 @@ class Publisher(Closing):
         self._lost = 0
         self._deleted, self._deleted_s, self._deleted_why = 0, 0.0, ""
         self._unsynced = threading.Event()
-        self._deliveries: list[Delivery | SpooledDelivery] = []
+        self._deliveries: list[Carrier] = []
         self._workers: list[Worker] = []
         self._spool: Spool | None = None
         self._direct: list[DirectSink] = [open_direct(url) for url in sinks if is_direct(url)]
@@ -104,13 +105,9 @@ class Publisher(Closing):
             except SinkDownError as error:
                 logger.warning("%s", error)
         spool = Spool(directory, limits, journal=self._open)
-        self._deliveries = [
-            Delivery(spool, sink, self._changed, forget=partial(self._forget, spool), report=self._report_loss)
-            for sink in sinks
-        ]
-        self._deliveries += [
-            SpooledDelivery(spool, sink, self._changed, forget=partial(self._forget, spool)) for sink in spooled
-        ]
+        spooling = Spooling(spool, self._changed, partial(self._forget, spool), self._report_loss)
+        self._deliveries = [Delivery(spooling, sink) for sink in sinks]
+        self._deliveries += [SpooledDelivery(spooling, sink) for sink in spooled]
         syncing = Worker("spool-sync", partial(self._keep_synced, spool), self._notify)
         self._workers = [syncing, *(delivery.worker for delivery in self._deliveries)]
         for worker in self._workers:

@@ -9,7 +9,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -17,17 +17,15 @@ from typing import Protocol
 from hoiclip.errors import HoistreamError
 from hoiclip.hashes import short_hash
 from stream.backoff import Backoff
-from stream.publish.cursor import Cursor, cursor_path
-from stream.publish.delivery import Every, SinkCondition
+from stream.publish.carrying import Carrier, Every, SinkCondition, Spooling
+from stream.publish.cursor import cursor_path
 from stream.publish.records import Record
-from stream.publish.spool import Spool, SpoolFullError
-from stream.publish.worker import Worker
+from stream.publish.spool import SpoolFullError
 from stream.redaction import redact
 
 logger = logging.getLogger(__name__)
 
 _READ = 1000  # records read at once
-_SAVE_EVERY_S = 0.2
 _LOOK_EVERY_S = 5.0
 _MOST_REFUSALS = 3  # of one record, by a sink that answers
 MOST_DEAD_BYTES = 64 << 20  # of a file of dead letters; then it becomes `.1`, in the place of the one before
@@ -77,45 +75,26 @@ class SpooledSink(Protocol):
         ...
 
 
-class SpooledDelivery:
-    """A thread that sends what `spool` holds to `sink`, from where it was; `changed` is notified at each step."""
+class SpooledDelivery(Carrier):
+    """A thread that sends what the spool holds to a sink, from where it was."""
 
-    def __init__(
-        self, spool: Spool, sink: SpooledSink, changed: threading.Condition, *, forget: Callable[[], None]
-    ) -> None:
-        self.condition: SinkCondition = "ok"
-        self.error = ""
-        self.added = 0  # events new to the sink
-        self.replays = 0  # a sink of this kind never loses what it took
-        self.dead = 0  # letters put aside
-        self.moved_s = time.monotonic()  # when the acknowledged place last moved, or there was nothing to move for
-        self._spool, self._sink, self._changed, self._forget = spool, sink, changed, forget
+    def __init__(self, spooling: Spooling, sink: SpooledSink) -> None:
         name = short_hash(sink.label)
-        is_new = not cursor_path(spool.directory, name).exists()
-        self._cursor = Cursor(spool, name)
+        is_new = not cursor_path(spooling.spool.directory, name).exists()
+        super().__init__(spooling, sink.label, name)
+        self._sink = sink
         if is_new and sink.from_now:
-            self._cursor.record = spool.end.record
+            self._cursor.record = self._spool.end.record
         self._cursor.save()
-        self._dead_path = spool.directory / f"{name}.dead.jsonl"
-        self._at = spool.oldest
-        self._save, self._look = Every(_SAVE_EVERY_S), Every(_LOOK_EVERY_S)
+        self._dead_path = self._spool.directory / f"{name}.dead.jsonl"
+        self._look = Every(_LOOK_EVERY_S)
         self._waits = Backoff(0.1, 30.0)
-        self._stopping = self._is_sending = False
+        self._is_sending = False
         self._hurried = threading.Event()
-        self.worker = Worker(f"delivery to {sink.label}", self._run, self._notify)
-
-    @property
-    def acknowledged(self) -> int:
-        """How many records the sink has, counted since the spool was made."""
-        return self._cursor.record
 
     def hurry(self) -> None:
         """There is no room for new events: put aside what cannot be delivered now."""
         self._hurried.set()
-
-    def _notify(self) -> None:
-        with self._changed:
-            self._changed.notify_all()
 
     def _run(self) -> None:
         while not self._stopping:
@@ -130,14 +109,15 @@ class SpooledDelivery:
         behind = self._cursor.record - self._at.record  # what the sink has had
         reading = self._spool.read(self._at, min(_READ, behind) if behind > 0 else _READ)
         for loss in reading.losses:
-            logger.error("%s: %d events of the spool cannot be read: %s", self._sink.label, loss.count, loss.reason)
-        records = [Record.unpack(payload) for payload in reading.records] if behind <= 0 else []
+            self._tell(loss)
+        records = self._unpacked(reading) if behind <= 0 else []
+        is_whole = len(records) == len(reading.records) and not reading.losses
         size = self._sink.max_batch
         for start in range(0, len(records), size):
             part = records[start : start + size]
             if not self._deliver(part):
                 return  # stopped: the part is sent again at the next start
-            if not reading.losses:
+            if is_whole:  # else places do not follow from counts
                 self._acknowledge(self._at.record + start + len(part))
         self._at = reading.after
         self._acknowledge(max(self._cursor.record, reading.after.record))
@@ -197,17 +177,8 @@ class SpooledDelivery:
         logger.error("%s: %d events put aside in %s: %s", self._sink.label, len(part), self._dead_path, redact(error))
         return True
 
-    def _acknowledge(self, record: int) -> None:
-        if record > self._cursor.record:
-            self._cursor.record = record
-            self.moved_s = time.monotonic()
-        self._notify()
-
     def _look_after(self) -> None:
-        if self._save.is_due:
-            self._cursor.save()
-            self._forget()
-            self._save.done()
+        self._save_now_and_then()
         if self._look.is_due:
             try:
                 self._sink.look_after()
@@ -218,29 +189,11 @@ class SpooledDelivery:
                     self._report("ok", "")
             self._look.done()
 
-    def _wait(self) -> None:
-        with self._changed:
-            if self._spool.end.record <= self._at.record:
-                self.moved_s = time.monotonic()
-            if self._spool.durable <= self._at.record and not self._stopping:
-                self._changed.wait(_SAVE_EVERY_S)
-
     def _report(self, condition: SinkCondition, error: str) -> None:
-        if condition != self.condition:
-            logger.warning("%s", redact(error) or f"{self._sink.label}: delivering again")
-        self.condition, self.error = condition, redact(error)
+        super()._report(condition, redact(error))
 
-    def _pause(self, seconds: float) -> None:
-        end = time.monotonic() + seconds
-        with self._changed:
-            while not self._stopping and not self._hurried.is_set() and (left := end - time.monotonic()) > 0:
-                self._changed.wait(left)
-
-    def stop(self) -> None:
-        """Stop after the records at hand."""
-        with self._changed:
-            self._stopping = True
-            self._changed.notify_all()
+    def _is_urgent(self) -> bool:
+        return self._stopping or self._hurried.is_set()
 
     def close(self, deadline: float) -> None:
         """Remember the place and let go of the sink; what is under way at `deadline` (monotonic) is left to end."""

@@ -16,7 +16,7 @@ import pytest
 from hoiclip.errors import HoistreamError
 from stream.events.schema import PUBLISHER_ID, EventNumbers, EventsLostEvent
 from stream.publish import publisher as publisher_module
-from stream.publish.delivery import LossReport
+from stream.publish.carrying import LossReport
 from stream.publish.publisher import Publisher
 from stream.publish.spool import Spool, SpoolLimits
 from tests.stream.publish.support import STREAM, in_order_without_holes, stored, wait_until
