@@ -110,6 +110,7 @@ class Delivery(Carrier):
         logger.warning("%s", error)
         self.replays += 1
         self.sink.rewind()
+        self._look = Every(_LOOK_EVERY_S, at_once=True)
         self._replay_until = max(self._replay_until, self.acknowledged)
         self._at = self._spool.oldest
         self._cursor.record = self._at.record

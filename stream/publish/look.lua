@@ -3,7 +3,8 @@
 --
 -- KEYS: the stream, its account, then hashes of marks. ARGV: the era in which the caller looked last; how many entries
 --       must have been added since the era began, as far as the caller knows; how many of the entries found gone at an
---       earlier look the caller has put on its disk as a loss; then for each mark: index of the hash in KEYS, source.
+--       earlier look the caller has put on its disk as a loss, or -1 to begin a new era because the server lost what
+--       it had acknowledged, which comes again; then for each mark: index of the hash in KEYS, source.
 -- The account holds how many entries had ever been added at the last look, how many our own trimming removed, and how
 -- many are known to have been deleted by others. What is in none of these and not in the stream is newly gone, and
 -- enters the account only when the caller has told it: one that dies before that leaves it to be found again. A stream
@@ -27,7 +28,10 @@ if not stored[1] then
 else
   local expected = tonumber(stored[1])
   if era == tonumber(ARGV[1]) then expected = math.max(expected, tonumber(ARGV[2])) end
-  if added < expected then
+  if told < 0 then
+    if added >= tonumber(stored[1]) then gone = added - length - removed - deleted end -- deleted, not lost
+    missing, era, deleted = added - length, era + 1, added - length - removed - gone
+  elseif added < expected then
     gone, missing = expected - added - removed - deleted, expected - added
     if gone <= told then
       era, removed, deleted, gone = era + 1, 0, added - length, 0

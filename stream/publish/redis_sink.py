@@ -86,6 +86,7 @@ class RedisSink:
         self._marks: dict[bytes, int] = {}  # by `Record.source`, the one used last at the end
         self._lost_marks: dict[bytes, int] = {}  # as they were before the server lost some
         self._era, self._added = -1, 0  # of the stream's account, see look.lua
+        self._rewound = False  # the account begins a new era at the next look
 
     def probe(self) -> None:
         """Connect once. Raises InputError for a wrong password or too old a server, SinkDownError without an answer."""
@@ -237,10 +238,12 @@ class RedisSink:
             key, source_id = self._mark(source)
             fields += (keys.setdefault(key, len(keys) + 1), source_id)
         try:
-            arguments = [self._era, self._added, told.entries if told else 0, *fields]
+            settled = -1 if self._rewound else told.entries if told else 0
+            arguments = [self._era, self._added, settled, *fields]
             reply = self._pipe.run(_LOOK, list(keys), arguments)
             gone, self._era, self._added, missing, marks = fields_of(reply, int, int, int, int, list)
             stored = fields_of(marks, *[int] * len(recent))
+            self._rewound = False
             have_of = dict(zip(dict(recent), stored, strict=True))
             have_of |= self._restored(dict(recent), have_of)
             self._look_at_memory()
@@ -252,12 +255,15 @@ class RedisSink:
         return Gone(gone, f"{self._target.stream} {self._era} {missing}")
 
     def rewind(self) -> None:
-        """Expect nothing of the server any more: what follows starts from the oldest record kept."""
+        """Expect nothing of the server any more: what follows starts with a look, and from the oldest record kept.
+
+        Without that look, what others delete before the next one would be in nobody's account.
+        """
         self._lost_marks = self._marks | {
             source: max(seq, self._marks.get(source, 0)) for source, seq in self._lost_marks.items()
         }
         self._marks = {}
-        self._era = -1
+        self._rewound = True
 
     def settle(self) -> None:
         """Count what cannot come back: everything kept was sent again, and of other runs nothing is kept.

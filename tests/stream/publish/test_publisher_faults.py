@@ -179,6 +179,20 @@ def test_deletion_by_others_is_told_in_health_and_in_the_stream(server, tmp_path
         assert publisher.state.ok  # what is over is over
 
 
+def test_deletion_of_what_was_just_sent_again_is_told(server, tmp_path, make_events) -> None:
+    with Publisher([server.url], tmp_path / "spool") as publisher:
+        for event in make_events(20):
+            publisher.publish(event)
+        assert publisher.flush(5)
+        server.client.flushall()
+        wait_until(lambda: publisher.state.replays == 1 and publisher.state.lag == 0)
+        server.client.delete(STREAM)  # before anybody has looked at the new stream
+        wait_until(lambda: publisher.state.deleted == 20)
+        wait_until(lambda: [event.type for event in stored(server)] == ["events_lost"])
+        (told,) = stored(server)
+        assert (told.count, told.where, told.reason) == (20, "stream", "deleted")
+
+
 def test_two_equal_deletions_are_both_told(server, tmp_path, make_events) -> None:
     with Publisher([server.url], tmp_path) as publisher:
         for event in make_events(60):
