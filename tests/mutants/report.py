@@ -21,7 +21,8 @@ PARTS = (
     ("tracker", "stream/track/"),
     ("spool", "stream/publish/spool.py stream/publish/segment stream/publish/frames.py stream/publish/positions.py "
      "stream/publish/appending.py stream/publish/cursor.py stream/publish/records.py"),
-    ("delivery, trimming, Redis sink", "stream/publish/carrying.py stream/publish/delivery.py stream/publish/spooled.py stream/publish/trimming.py "
+    ("delivery, trimming, Redis sink", "stream/publish/carrying.py stream/publish/delivery.py "
+        "stream/publish/spooled.py stream/publish/trimming.py "
      "stream/publish/redis_sink.py stream/publish/worker.py"),
     ("the rest of publishing", "stream/publish/"),
     ("subscription", "stream/subscribe/"),
